@@ -1,0 +1,108 @@
+"""Error families by who must act, and the one table of reasons: ReasonCode → SQLSTATE → MySQL errno → audit event.
+
+PeerViolation         a side broke the protocol: the session ends
+Refusal               we said no: the statement ends (in pure code a refusal is a return value, never raised)
+IdentityRejected      the credential is no good: one public sentence for all causes
+DependencyFailure     server, log, keys or store unavailable: closed, never open
+ConfigurationError    start-up: file, line, what is wrong, what would be right
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class QuerywardenError(Exception):
+    """The root of all errors that the project raises itself."""
+
+
+class PeerViolation(QuerywardenError):
+    """A client or a server broke the protocol; the text names the message and the rule, never its contents."""
+
+
+class IdentityRejected(QuerywardenError):
+    """A credential was not accepted. `cause` is a short private code for the log, never for the client."""
+
+    def __init__(self, cause: str, detail: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.detail = detail
+
+
+class DependencyFailure(QuerywardenError):
+    """Something the proxy depends on does not answer; the text is public and names the part, not its secrets."""
+
+
+@dataclass
+class ConfigurationError(QuerywardenError):
+    """A configuration or policy file is wrong: where, what, and what would be right."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ReasonCode(StrEnum):
+    """Why a statement or a session was refused; the key of the table below."""
+
+    POLICY_DENIED = "policy_denied"
+    APPROVAL_REQUIRED = "approval_required"
+    DESTRUCTIVE = "destructive"
+    UNCONDITIONAL_WRITE = "unconditional_write"
+    SCHEMA_CHANGE = "schema_change"
+    PRIVILEGE_CHANGE = "privilege_change"
+    SERVER_ACCESS = "server_access"
+    DYNAMIC_SQL = "dynamic_sql"
+    ANALYSIS_SETTING = "analysis_setting"
+    READ_ONLY_PRINCIPAL = "read_only_principal"
+    CLASSIFIED_COPY = "classified_copy"
+    CLASSIFIED_WRITE = "classified_write"
+    UNANALYSABLE = "unanalysable"
+    UNKNOWN_STATEMENT = "unknown_statement"
+    STATEMENT_TOO_LARGE = "statement_too_large"
+    ROW_TOO_LARGE = "row_too_large"
+    UNSUPPORTED = "unsupported"
+    LOG_UNAVAILABLE = "log_unavailable"
+    CATALOGUE_UNAVAILABLE = "catalogue_unavailable"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """The codes under which a reason is told: to PostgreSQL clients, to MySQL clients, in the log."""
+
+    sqlstate: str
+    errno: int
+    event: str
+
+
+REASONS: dict[ReasonCode, Reason] = {
+    ReasonCode.POLICY_DENIED: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.APPROVAL_REQUIRED: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.DESTRUCTIVE: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.UNCONDITIONAL_WRITE: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.SCHEMA_CHANGE: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.PRIVILEGE_CHANGE: Reason("42501", 1227, "db.query.decided"),
+    ReasonCode.SERVER_ACCESS: Reason("42501", 1227, "db.query.decided"),
+    ReasonCode.DYNAMIC_SQL: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.ANALYSIS_SETTING: Reason("42501", 1227, "db.query.decided"),
+    ReasonCode.READ_ONLY_PRINCIPAL: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.CLASSIFIED_COPY: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.CLASSIFIED_WRITE: Reason("42501", 1142, "db.query.decided"),
+    ReasonCode.UNANALYSABLE: Reason("42501", 1064, "db.query.decided"),
+    ReasonCode.UNKNOWN_STATEMENT: Reason("42501", 1235, "db.query.decided"),
+    ReasonCode.STATEMENT_TOO_LARGE: Reason("54000", 1153, "db.query.decided"),
+    ReasonCode.ROW_TOO_LARGE: Reason("54000", 1153, "db.query.completed"),
+    ReasonCode.UNSUPPORTED: Reason("0A000", 1235, "db.query.decided"),
+    ReasonCode.LOG_UNAVAILABLE: Reason("53100", 1021, "log.unavailable"),
+    ReasonCode.CATALOGUE_UNAVAILABLE: Reason("57P03", 1105, "db.query.decided"),
+    ReasonCode.CREDENTIAL_EXPIRED: Reason("57P01", 3169, "conn.closed"),
+    ReasonCode.DRAINING: Reason("57P01", 1053, "conn.closed"),
+}

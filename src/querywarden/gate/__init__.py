@@ -1,0 +1,1 @@
+"""The one place where the order is written: analyse, decide, record, release."""

@@ -1,0 +1,1 @@
+"""The words that both dialects share: principals, resources, statement facts, decisions, limits."""

@@ -1,0 +1,145 @@
+"""The catalogue: what a database's relations hold, by class, for one schema generation.
+
+The catalogue is immutable; a schema change makes a new one. Relations are looked up by id (a PostgreSQL OID) where the
+server proves an origin, and by name over all schemas where only the text is known: that needs no trust in the search path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from querywarden.model.facts import StatementFacts
+from querywarden.model.resource import RelationName
+
+
+class DataClass(StrEnum):
+    """A class of personal data or secrets; the default mask follows from it."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    PERSON_NAME = "person_name"
+    USERNAME = "username"
+    ADDRESS = "address"
+    POSTCODE = "postcode"
+    CITY = "city"
+    GEO = "geo"
+    DOB = "dob"
+    GENDER = "gender"
+    NATIONAL_ID = "national_id"
+    TAX_ID = "tax_id"
+    PASSPORT = "passport"
+    LICENSE = "license"
+    VEHICLE_ID = "vehicle_id"
+    CREDIT_CARD = "credit_card"
+    IBAN = "iban"
+    BANK_ACCOUNT = "bank_account"
+    CRYPTO = "crypto"
+    IP = "ip"
+    MAC = "mac"
+    DEVICE_ID = "device_id"
+    MEDICAL_ID = "medical_id"
+    HEALTH = "health"
+    SENSITIVE = "sensitive"
+    PASSWORD = "password"
+    PASSWORD_HASH = "password_hash"
+    SECRET = "secret"
+    OPAQUE = "opaque"
+    """Derived from classified data in a way that is not known: shown to nobody who may not see every class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The class of a column and where it comes from: `policy`, `comment`, `name`, `view` or `built_in`."""
+
+    data_class: DataClass
+    source: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a relation; `number` is its attribute number, `classification` None when nothing is known against it."""
+
+    number: int
+    name: str
+    type_name: str
+    classification: Classification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation of the database; `kind` is `table`, `view`, `materialized_view`, `partitioned_table`, `foreign_table`, …"""
+
+    id: int
+    schema: str
+    name: str
+    kind: str
+    columns: Mapping[int, Column]
+
+    @property
+    def is_classified(self) -> bool:
+        """Whether any column of the relation has a class."""
+        return any(column.classification is not None for column in self.columns.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The relations of one database at one schema generation, with their classes.
+
+    `opaque_functions`, `opaque_operators` and `opaque_casts` are the names of functions, operators and cast target types that
+    are not the server's own: what they read can't be known from a statement's text.
+    """
+
+    generation: str
+    relations: Mapping[int, Relation]
+    opaque_functions: frozenset[str] = frozenset()
+    volatile_functions: frozenset[str] = frozenset()
+    """Those of `opaque_functions` that are VOLATILE (and all procedures)."""
+    opaque_operators: frozenset[str] = frozenset()
+    opaque_casts: frozenset[str] = frozenset()
+    notifying_functions: bool = False
+    """Whether some function of the database sends notifications, so that payloads may hold row data."""
+    _by_name: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
+    has_classified: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, list[Relation]] = {}
+        for relation in self.relations.values():
+            by_name.setdefault(relation.name, []).append(relation)
+        object.__setattr__(self, "_by_name", {name: tuple(found) for name, found in by_name.items()})
+        object.__setattr__(self, "has_classified", any(r.is_classified for r in self.relations.values()))
+
+    def candidates(self, name: RelationName) -> tuple[Relation, ...]:
+        """Every relation that a name may mean: all of that name when unqualified, whatever the search path is.
+
+        A temporary relation may shadow any other, so those of the `pg_temp` schemas answer to `pg_temp.name` too.
+        """
+        found = self._by_name.get(name.name, ())
+        if name.schema is None:
+            return found
+        if name.schema == "pg_temp":
+            return tuple(r for r in found if r.schema.startswith("pg_temp"))
+        return tuple(r for r in found if r.schema == name.schema)
+
+    def knows(self, name: RelationName) -> bool:
+        """Whether a name means some relation of this catalogue."""
+        return bool(self.candidates(name))
+
+    def touched(self, facts: StatementFacts) -> Iterator[Relation]:
+        """The relations that a statement may read or write, by name."""
+        for name in facts.reads | facts.writes:
+            yield from self.candidates(name)
+
+    def is_opaque(self, facts: StatementFacts) -> bool:
+        """Whether a statement calls code of the database's own, which may read any relation."""
+        if any(f.schema != "pg_catalog" and f.name in self.opaque_functions for f in facts.functions):
+            return True
+        return not (facts.operators.isdisjoint(self.opaque_operators) and facts.cast_types.isdisjoint(self.opaque_casts))
+
+    def touches_classified(self, facts: StatementFacts) -> bool:
+        """Whether values of classified columns may take part in a statement; errs towards yes."""
+        if not self.has_classified:
+            return False
+        return self.is_opaque(facts) or any(relation.is_classified for relation in self.touched(facts))

@@ -1,0 +1,1 @@
+"""What passes between a session and the world: inputs go in, effects come out, and nothing else does."""

@@ -1,0 +1,154 @@
+"""The inputs of a session: everything that can happen to it, as a closed union.
+
+The driver hands them over one at a time, with the time; a session never waits inside `handle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from querywarden.model.catalogue import Catalogue
+from querywarden.model.facts import Analysis
+from querywarden.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBytes:
+    """Bytes from the client. The view is valid only until `handle` returns."""
+
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBytes:
+    """Bytes from the server. The view is valid only until `handle` returns."""
+
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClosed:
+    """The client's side of the connection has ended (EOF or reset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClosed:
+    """The server's side of the connection has ended without our asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialVerified:
+    """The credential was accepted."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRejected:
+    """The credential was not accepted; `cause` is for the log only."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConnected:
+    """The connection to the server stands, TLS included where asked for.
+
+    `certificate` is the server's certificate (DER) under TLS, for channel binding; None without TLS.
+    """
+
+    certificate: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUnavailable:
+    """The server can't be reached; `detail` is public and names no secret."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisFinished:
+    """The worker has analysed the text of the `Analyse` effect with this ticket."""
+
+    ticket: int
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSafe:
+    """The record with this number of the session has reached its durability."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """The record with this number can't be written: nothing may be released on it."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueReady:
+    """A catalogue is there: the first one of the database, or that of a newer schema generation."""
+
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueFailed:
+    """The catalogue could not be read; `detail` is public."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """A CancelRequest with this session's key has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswered:
+    """The server has answered (or refused, or failed to answer) the cancel that was forwarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by `SetTimer` has run out."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The proxy is going down: end at the next statement boundary outside a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessEnded:
+    """The principal's access was revoked or has expired: end at the next statement boundary. `sentence` is public."""
+
+    sentence: str
+
+
+Input = (
+    ClientBytes
+    | ServerBytes
+    | ClientClosed
+    | ServerClosed
+    | CredentialVerified
+    | CredentialRejected
+    | ServerConnected
+    | ServerUnavailable
+    | AnalysisFinished
+    | RecordSafe
+    | RecordFailed
+    | CatalogueReady
+    | CatalogueFailed
+    | CancelRequested
+    | CancelAnswered
+    | TimerFired
+    | Draining
+    | AccessEnded
+)
