@@ -1,0 +1,1 @@
+"""The world, passive: the journal's files and the control store."""
