@@ -1,0 +1,1 @@
+"""Configuration and policy files: pydantic models, loading, line numbers in every error."""

@@ -1,0 +1,236 @@
+"""The built-in baseline: the rules in force where no policy file says otherwise.
+
+Production is strict, staging asks before it destroys, development and sandbox are free for people and services. What reaches
+out of the database, changes rights or escapes the analysis is refused everywhere. Agents read, and get a bounded number of rows.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from querywarden.errors import ReasonCode
+from querywarden.model.facts import Hazard, Verb
+from querywarden.model.principal import PrincipalKind
+from querywarden.model.resource import Environment
+from querywarden.policy.language import Effect, Group, Policy, Property, RowLimit, Rule, Trait, What, Where, Who
+
+AGENT_ROWS_MAX = 10_000
+"""Rows per statement for an agent: far above what a model can read, far below a table worth stealing."""
+
+_AGENTS = Who(Group(kinds=frozenset({PrincipalKind.AGENT})))
+_OTHERS = Who(Group(kinds=frozenset({PrincipalKind.HUMAN, PrincipalKind.SERVICE})))
+_PRODUCTION = Where(environments=frozenset({Environment.PRODUCTION}))
+_STAGING = Where(environments=frozenset({Environment.STAGING}))
+_EVERYWHERE = Where()
+
+
+def _having(*properties: Property, without: tuple[Property, ...] = ()) -> What:
+    return What(properties=frozenset(properties), without=frozenset(without))
+
+
+def _rule(
+    name: str,
+    effect: Effect,
+    what: What,
+    reason: ReasonCode,
+    sentence: str,
+    hint: str,
+    where: Where = _EVERYWHERE,
+    who: Who = Who(),
+    is_fixed: bool = False,
+) -> Rule:
+    return Rule(f"baseline.{name}", effect, who, where, what, reason, sentence, hint, is_fixed=is_fixed, is_baseline=True)
+
+
+_UNKNOWN_MEANS_NO = (
+    _rule(
+        "unknown_statement", Effect.DENY, What(verbs=frozenset({Verb.UNKNOWN})), ReasonCode.UNKNOWN_STATEMENT,
+        "This kind of statement is not known to Querywarden.",
+        "Use a statement of another kind; what can't be analysed is never let through.",
+        is_fixed=True,
+    ),
+    _rule(
+        "analysis_setting", Effect.DENY, _having(Hazard.ANALYSIS_SETTING), ReasonCode.ANALYSIS_SETTING,
+        "This setting may not be changed through Querywarden, since the analysis of statements rests on it.",
+        "Leave the setting out: statements are read with standard_conforming_strings on and client_encoding UTF8.",
+        is_fixed=True,
+    ),
+)  # fmt: skip
+
+_AGENT_RULES = (
+    _rule(
+        "agent_read_only", Effect.DENY, _having(without=(Trait.READ_ONLY,)), ReasonCode.READ_ONLY_PRINCIPAL,
+        "Agents may only read: this statement changes something, exports, or runs code that might.",
+        "Use SELECT, SHOW or EXPLAIN without ANALYZE; for a change, propose the statement to a person who may run it.",
+        who=_AGENTS,
+    ),
+)  # fmt: skip
+
+_REFUSED_EVERYWHERE = (
+    _rule(
+        "privilege", Effect.DENY, _having(Hazard.PRIVILEGE), ReasonCode.PRIVILEGE_CHANGE,
+        "Privileges, roles and ownership are not changed through Querywarden.",
+        "Ask the database's administrators, who change them on a connection of their own.",
+    ),
+    _rule(
+        "role_switch", Effect.DENY, _having(Hazard.ROLE_SWITCH), ReasonCode.PRIVILEGE_CHANGE,
+        "Switching the role of the session is not allowed.",
+        "Work as the session's own role, or connect to a database that is configured with the role you need.",
+    ),
+    _rule(
+        "file_access", Effect.DENY, _having(Hazard.FILE_ACCESS), ReasonCode.SERVER_ACCESS,
+        "The files of the database server are out of reach.",
+        "Use COPY … FROM STDIN or COPY … TO STDOUT (psql: \\copy), which read and write files on your side.",
+    ),
+    _rule(
+        "program", Effect.DENY, _having(Hazard.PROGRAM), ReasonCode.SERVER_ACCESS,
+        "Programs are not run on the database server.",
+        "Use COPY … TO STDOUT (psql: \\copy … to program) and run the program on your side.",
+    ),
+    _rule(
+        "network", Effect.DENY, _having(Hazard.NETWORK), ReasonCode.SERVER_ACCESS,
+        "The database server may not be used to reach other hosts.",
+        "Connect to the other database through Querywarden and combine the results on your side.",
+    ),
+    _rule(
+        "code_loading", Effect.DENY, _having(Hazard.CODE_LOADING), ReasonCode.SERVER_ACCESS,
+        "Libraries, extensions and languages are not loaded through Querywarden.",
+        "Ask the database's administrators to install what you need.",
+    ),
+    _rule(
+        "server_admin", Effect.DENY, _having(Hazard.SERVER_ADMIN), ReasonCode.SERVER_ACCESS,
+        "The database server is not administered through Querywarden.",
+        "Ask the database's administrators; to stop a statement of your own, cancel it from its client (psql: Ctrl-C).",
+    ),
+    _rule(
+        "dynamic_sql", Effect.DENY, _having(Hazard.DYNAMIC_SQL), ReasonCode.DYNAMIC_SQL,
+        "The statement runs text as SQL that can't be analysed beforehand.",
+        "Send the inner statements themselves, one by one.",
+    ),
+    _rule(
+        "dangerous_function", Effect.DENY, _having(Hazard.DANGEROUS_FUNCTION), ReasonCode.SERVER_ACCESS,
+        "The statement calls a built-in function that is not on the list of harmless ones.",
+        "Leave the function out; if your work needs it, ask the owner of the policy for a rule that allows it by name.",
+    ),
+    _rule(
+        "two_phase", Effect.DENY, _having(Hazard.TWO_PHASE), ReasonCode.UNSUPPORTED,
+        "Two-phase transactions are not supported through Querywarden.",
+        "End the transaction with COMMIT or ROLLBACK.",
+    ),
+)  # fmt: skip
+
+_CLASSIFIED = (
+    _rule(
+        "classified_copy", Effect.DENY, _having(Trait.CLASSIFIED_COPY), ReasonCode.CLASSIFIED_COPY,
+        "COPY can't mask, and this one may carry classified columns.",
+        "Run the query as a SELECT, whose rows are masked, or COPY from relations without classified columns.",
+        is_fixed=True,
+    ),
+    _rule(
+        "classified_write", Effect.DENY, _having(Trait.CLASSIFIED_WRITE), ReasonCode.CLASSIFIED_WRITE,
+        "The statement may store classified values where nothing masks them.",
+        "Name source and target columns one by one, and leave classified ones out or store them in columns of the same class; "
+        "commit an open schema change first.",
+        is_fixed=True,
+    ),
+)  # fmt: skip
+
+_DESTRUCTIVE = "The statement drops or empties database objects, and what they hold is lost."
+_UNCONDITIONAL = "The statement changes every row of a table: its condition is missing or always true."
+_UNCONDITIONAL_HINT = "Add a WHERE clause that names the rows to change, for instance by their key."
+
+_BY_ENVIRONMENT = (
+    _rule(
+        "destructive", Effect.DENY, _having(Hazard.DESTRUCTIVE_DDL, without=(Trait.TEMPORARY,)), ReasonCode.DESTRUCTIVE,
+        _DESTRUCTIVE + " That is not allowed in production.",
+        "Rename the object instead, or delete rows with a WHERE clause; a temporary object may be dropped as pg_temp.name.",
+        _PRODUCTION,
+    ),
+    _rule(
+        "unconditional", Effect.DENY, _having(Hazard.UNCONDITIONAL, Hazard.TAUTOLOGICAL, without=(Trait.TEMPORARY,)),
+        ReasonCode.UNCONDITIONAL_WRITE,
+        _UNCONDITIONAL + " That is not allowed in production.",
+        _UNCONDITIONAL_HINT,
+        _PRODUCTION,
+    ),
+    _rule(
+        "destructive_staging", Effect.HOLD, _having(Hazard.DESTRUCTIVE_DDL, without=(Trait.TEMPORARY,)), ReasonCode.DESTRUCTIVE,
+        _DESTRUCTIVE + " In staging that needs an approval.",
+        "Try it in a development database first, then ask someone who may approve it.",
+        _STAGING,
+    ),
+    _rule(
+        "unconditional_staging", Effect.HOLD, _having(Hazard.UNCONDITIONAL, Hazard.TAUTOLOGICAL, without=(Trait.TEMPORARY,)),
+        ReasonCode.UNCONDITIONAL_WRITE,
+        _UNCONDITIONAL + " In staging that needs an approval.",
+        _UNCONDITIONAL_HINT,
+        _STAGING,
+    ),
+    _rule(
+        "schema_change", Effect.HOLD, _having(Hazard.SCHEMA_CHANGE, without=(Trait.TEMPORARY,)), ReasonCode.SCHEMA_CHANGE,
+        "Changes of the schema need an approval in production.",
+        "Try it in a staging or development database, then ask someone who may approve it; temporary tables are free.",
+        _PRODUCTION,
+    ),
+    _rule(
+        "volatile_function", Effect.HOLD, _having(Trait.VOLATILE_FUNCTION), ReasonCode.APPROVAL_REQUIRED,
+        "The statement calls a function of the database's own that may change anything; in production that needs an approval.",
+        "Write the change itself as INSERT, UPDATE or DELETE, or ask the owner of the policy to trust the function by name.",
+        _PRODUCTION,
+    ),
+    _rule(
+        "call", Effect.HOLD, What(verbs=frozenset({Verb.CALL}), without=frozenset({Trait.VOLATILE_FUNCTION})), ReasonCode.APPROVAL_REQUIRED,
+        "Calls of procedures that the catalogue does not have need an approval in production.",
+        "Check the procedure's name, or write the change itself as INSERT, UPDATE or DELETE.",
+        _PRODUCTION,
+    ),
+)  # fmt: skip
+
+_ALLOWED = (
+    Rule(
+        "baseline.people_and_services", Effect.ALLOW, _OTHERS, sentence="People and services may do what no other rule holds or denies.",
+        is_baseline=True,
+    ),
+    Rule(
+        "baseline.agents_read", Effect.ALLOW, _AGENTS, what=_having(Trait.READ_ONLY), sentence="Agents may read.", is_baseline=True,
+    ),
+)  # fmt: skip
+
+BASELINE_RULES = (
+    *_UNKNOWN_MEANS_NO,
+    *_AGENT_RULES,
+    *_REFUSED_EVERYWHERE,
+    *_CLASSIFIED,
+    *_BY_ENVIRONMENT,
+    *_ALLOWED,
+)
+
+FIXED_RULES = tuple(rule for rule in BASELINE_RULES if rule.is_fixed)
+"""The rules that hold under every policy, also one that does not extend the baseline: without them nothing else can be trusted."""
+
+BASELINE_LIMITS = (RowLimit("baseline.agent_rows", AGENT_ROWS_MAX, _AGENTS),)
+
+
+def fingerprint(*values: object) -> str:
+    """The SHA-256 of rules as they are written, the same in every process: sets are taken in order."""
+    return sha256("\n".join(_canonical(value) for value in values).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    if isinstance(value, frozenset):
+        return "{" + ",".join(sorted(_canonical(item) for item in value)) + "}"
+    if isinstance(value, tuple):
+        return "(" + ",".join(_canonical(item) for item in value) + ")"
+    slots = getattr(type(value), "__dataclass_fields__", None)
+    if slots is not None:
+        return type(value).__name__ + "(" + ",".join(f"{name}={_canonical(getattr(value, name))}" for name in slots) + ")"
+    return str(value) if value is not None else "~"
+
+
+BASELINE = Policy(
+    version=fingerprint(BASELINE_RULES, BASELINE_LIMITS),
+    rules=BASELINE_RULES,
+    limits_default=BASELINE_LIMITS,
+    name="baseline",
+)
+"""The policy that needs no policy file."""

@@ -1,0 +1,206 @@
+"""Laundering: a statement that would store a classified value where nothing masks it.
+
+Proof is by names alone and errs towards yes: an expression is clean when it holds no column, or when each of its columns
+is a known one of the relations touched, and is unclassified (or of the target's own class) in every one that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from querywarden.model.catalogue import Catalogue, Column, DataClass, Relation
+from querywarden.model.decision import Reveal
+from querywarden.model.facts import Expression, StatementFacts, Verb
+from querywarden.model.resource import RelationName
+
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+
+_PARTLY_SHOWN = frozenset(
+    {
+        DataClass.PHONE, DataClass.CREDIT_CARD, DataClass.IBAN, DataClass.BANK_ACCOUNT, DataClass.DOB, DataClass.IP, DataClass.MAC,
+        DataClass.GEO, DataClass.POSTCODE, DataClass.OPAQUE,
+    }
+)  # fmt: skip
+"""Classes whose masks keep a part of the value: shifting the value inside its own column would show the rest of it."""
+
+_CASE_FOLDING = frozenset({"lower", "upper", "initcap", "coalesce", "nullif", "normalize", "ltrim"})
+"""Functions that leave every character of a value where a mask expects it, counted from its end."""
+
+_STORING_FUNCTIONS = frozenset(
+    {
+        "set_config", "setval", "pg_notify", "pg_logical_emit_message", "lo_create", "lo_creat", "lo_from_bytea", "lo_put", "lowrite",
+        "lo_import",
+    }
+)  # fmt: skip
+_STORING_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
+"""Functions that keep an argument where other statements read it unmasked: settings, sequences, notifications, lock ids."""
+
+_ROW_VERBS = frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE})
+_ASSIGNING = _ROW_VERBS - {Verb.DELETE}
+_UNCUT_TEXT = 4096
+"""Characters of normalised text that are sure to be all of it."""
+
+_NO_COPY = frozenset({"view", "temporary_view"})
+"""What CREATE … AS makes that is no copy: the catalogue follows a view's columns to their origins."""
+
+
+def classified_columns(catalogue: Catalogue) -> Iterator[str]:
+    """The full names of all classified columns, `schema.relation.column`."""
+    for relation in catalogue.relations.values():
+        for column in relation.columns.values():
+            if column.classification is not None:
+                yield f"{relation.schema}.{relation.name}.{column.name}"
+
+
+class Flow:
+    """What a whole statement touches, and which of its columns the principal may not see; values flow between its parts by CTEs."""
+
+    def __init__(self, root: StatementFacts, catalogue: Catalogue, reveal: Reveal, is_blind: bool = False) -> None:
+        """Args: `is_blind`: the catalogue may not be what the statement meets, so that a name proves nothing."""
+        self._root = root
+        self._catalogue = catalogue
+        self._reveal = reveal
+        self._is_blind = is_blind
+
+    @cached_property
+    def is_tainted(self) -> bool:
+        """Whether values of columns that the principal may not see can take part, through opaque code included."""
+        if self._reveal.everything or not self._catalogue.has_classified:
+            return False
+        return self._is_blind or self._is_opaque or any(self._has_hidden(relation) for relation in self._touched)
+
+    def stores_classified(self, facts: StatementFacts) -> bool:
+        """Whether a part of the statement may store a classified value, hidden from the principal, where it would not be masked."""
+        if any(_stores_argument(function.name) for function in facts.functions):
+            return self.is_tainted
+        if facts.verb is Verb.CREATE:
+            return self.is_tainted and self._creates_copy(facts)
+        return facts.verb in _ASSIGNING and self.is_tainted and self._assigns_classified(facts)
+
+    @cached_property
+    def _touched(self) -> tuple[Relation, ...]:
+        return tuple(self._catalogue.touched(self._root))
+
+    @cached_property
+    def _is_opaque(self) -> bool:
+        return self._catalogue.is_opaque(self._root)
+
+    @cached_property
+    def _parts(self) -> tuple[StatementFacts, ...]:
+        return tuple(_walk(self._root))
+
+    @cached_property
+    def _from_is_plain(self) -> bool:
+        return all(part.from_is_plain for part in self._parts)
+
+    @cached_property
+    def _row_names(self) -> frozenset[str]:
+        """The names that stand for whole rows, or that a column's name can't be told from."""
+        relations = self._root.reads | self._root.writes
+        return frozenset({alias for part in self._parts for alias in part.aliases} | {name.name for name in relations})
+
+    @cached_property
+    def _folds_only(self) -> bool:
+        return all(function.name in _CASE_FOLDING for function in self._root.functions) and self._root.operators <= {"="}
+
+    @cached_property
+    def _has_unknown_source(self) -> bool:
+        return any(not self._catalogue.knows(name) for name in self._root.reads)
+
+    @cached_property
+    def _hidden_writers(self) -> tuple[StatementFacts, ...]:
+        """The parts that write hidden columns: what a part writes it may also return to another."""
+        return tuple(part for part in self._parts if part.verb in _ROW_VERBS and self._is_any_hidden(part.writes))
+
+    def _creates_copy(self, facts: StatementFacts) -> bool:
+        """CREATE TABLE AS, SELECT INTO and materialised views copy their query's outputs into columns that have no class yet."""
+        if facts.object_kind in _NO_COPY:
+            return False
+        queries = [child for child in facts.children if child.verb not in _ROW_VERBS]
+        return any(query.outputs is None or not all(self._is_clean(output, None) for output in query.outputs) for query in queries)
+
+    def _assigns_classified(self, facts: StatementFacts) -> bool:
+        if facts.assignments is None:
+            return self._hides_source(facts)
+        targets = _Targets(facts, self._catalogue)
+        return not all(self._is_clean(assigned, targets.data_class(assigned.target)) for assigned in facts.assignments)
+
+    def _hides_source(self, facts: StatementFacts) -> bool:
+        """Whether values not shown by name may come from hidden columns; a plain INSERT's own target is no source of its query."""
+        if self._is_opaque or self._is_blind or facts.verb is not Verb.INSERT or _may_update(facts):
+            return True
+        return self._is_any_hidden(self._root.reads) or any(part is not facts for part in self._hidden_writers)
+
+    def _is_clean(self, expression: Expression, target: DataClass | None) -> bool:
+        """Whether storing an expression into a column of this class keeps every hidden value masked."""
+        if self._is_opaque or expression.is_opaque:
+            return False
+        if not expression.columns:
+            return True
+        if self._is_blind or not self._from_is_plain:
+            return False
+        return all(
+            name not in self._row_names and self._is_clean_name(name, target, expression.is_plain_column) for name in expression.columns
+        )
+
+    def _is_clean_name(self, name: str, target: DataClass | None, is_plain: bool) -> bool:
+        if name in _SYSTEM_COLUMNS:
+            return True
+        found = [(relation, column) for relation in self._touched for column in relation.columns.values() if column.name == name]
+        if not found:
+            # A column of no relation that is known: of one that the session has made itself, if there is one.
+            return self._has_unknown_source
+        return all(self._is_clean_column(relation, column, target, is_plain) for relation, column in found)
+
+    def _is_clean_column(self, relation: Relation, column: Column, target: DataClass | None, is_plain: bool) -> bool:
+        if not self._is_hidden(relation, column):
+            return True
+        if target is None or column.classification is None or column.classification.data_class is not target:
+            return False
+        return is_plain or target not in _PARTLY_SHOWN or self._folds_only
+
+    def _is_hidden(self, relation: Relation, column: Column) -> bool:
+        classification = column.classification
+        if classification is None:
+            return False
+        return not self._reveal.reveals(classification, f"{relation.schema}.{relation.name}.{column.name}")
+
+    def _is_any_hidden(self, names: Iterable[RelationName]) -> bool:
+        return any(self._has_hidden(relation) for name in names for relation in self._catalogue.candidates(name))
+
+    def _has_hidden(self, relation: Relation) -> bool:
+        return any(self._is_hidden(relation, column) for column in relation.columns.values())
+
+
+class _Targets:
+    """The columns that a statement writes, with the one class that each of them has wherever its relation may be."""
+
+    def __init__(self, facts: StatementFacts, catalogue: Catalogue) -> None:
+        self._are_known = all(catalogue.knows(name) for name in facts.writes)
+        self._relations = tuple(relation for name in facts.writes for relation in catalogue.candidates(name))
+
+    def data_class(self, target: str | None) -> DataClass | None:
+        """The class under which a stored value will be masked; None when that isn't certain."""
+        if target is None or not self._are_known:
+            return None
+        columns = [column for relation in self._relations for column in relation.columns.values() if column.name == target]
+        classes = {column.classification.data_class if column.classification else None for column in columns}
+        return classes.pop() if len(classes) == 1 else None
+
+
+def _stores_argument(function: str) -> bool:
+    return function in _STORING_FUNCTIONS or function.startswith(_STORING_PREFIXES)
+
+
+def _may_update(insert: StatementFacts) -> bool:
+    """Whether an INSERT may have an ON CONFLICT clause, which reads the target's rows; a text that is cut off may have one."""
+    return not 0 < len(insert.normalised) <= _UNCUT_TEXT or "conflict" in insert.normalised.casefold()
+
+
+def _walk(root: StatementFacts) -> Iterator[StatementFacts]:
+    pending = [root]
+    while pending:
+        facts = pending.pop()
+        pending.extend(facts.children)
+        yield facts

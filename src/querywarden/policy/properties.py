@@ -1,0 +1,153 @@
+"""The properties of a statement that rules name: its hazards, and the traits that take the catalogue and the principal to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from querywarden.model.catalogue import Catalogue
+from querywarden.model.decision import Reveal
+from querywarden.model.facts import Hazard, StatementFacts, Verb
+from querywarden.policy.glob import is_any_match
+from querywarden.policy.language import Property, Trait
+from querywarden.policy.laundering import Flow
+
+_READING = frozenset(
+    {
+        Verb.EMPTY, Verb.SELECT, Verb.EXPLAIN, Verb.SHOW, Verb.SET, Verb.RESET, Verb.DISCARD, Verb.TRANSACTION, Verb.PREPARE,
+        Verb.EXECUTE, Verb.DEALLOCATE, Verb.DECLARE, Verb.FETCH, Verb.CLOSE,
+    }
+)  # fmt: skip
+
+_WRAPPERS = frozenset({Verb.EXPLAIN, Verb.PREPARE, Verb.EXECUTE, Verb.DECLARE})
+"""Statements that are no more than a way to run their child: the child's hazards are judged with the child's own verb."""
+
+_ROW_HAZARDS = frozenset(
+    {Hazard.UNCONDITIONAL, Hazard.TAUTOLOGICAL, Hazard.DATA_MODIFYING_CTE, Hazard.SCHEMA_CHANGE, Hazard.DESTRUCTIVE_DDL}
+)
+"""What a statement that is only explained does not do."""
+
+LARGE_OBJECT_FUNCTIONS = frozenset(
+    {
+        "lo_creat", "lo_create", "lo_open", "loread", "lowrite", "lo_close", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64",
+        "lo_unlink", "lo_get", "lo_put", "lo_from_bytea", "lo_truncate", "lo_truncate64",
+    }
+)  # fmt: skip
+_LARGE_OBJECT_READS = frozenset({"lo_get", "loread", "lo_open", "lo_close", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64"})
+
+_TEMPORARY_KINDS = ("table", "sequence", "index")
+
+_NOTIFYING = frozenset({"pg_notify", "setval", "pg_logical_emit_message"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a statement as rules see it: the statement itself or one of its children, with its properties."""
+
+    facts: StatementFacts
+    properties: frozenset[Property]
+    is_executed: bool
+
+
+def parts_of(
+    root: StatementFacts, catalogue: Catalogue, reveal: Reveal, trusted: tuple[str, ...], is_blind: bool = False
+) -> Iterator[Part]:
+    """The parts of a statement, itself first; iterative, so that depth costs no stack."""
+    catalogue = without_trusted(catalogue, trusted)
+    flow = Flow(root, catalogue, reveal, is_blind)
+    runs = root.verb is not Verb.EXPLAIN or Hazard.EXPLAIN_ANALYZE in root.hazards
+    pending = [root]
+    while pending:
+        facts = pending.pop()
+        pending.extend(reversed(facts.children))
+        yield Part(facts, _properties(facts, catalogue, flow, runs), runs)
+
+
+def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> frozenset[Property]:
+    hazards = facts.hazards
+    if facts.verb in _WRAPPERS and facts.children:
+        hazards = hazards.difference(*(child.hazards for child in facts.children))
+    if not runs:
+        hazards -= _ROW_HAZARDS
+    return frozenset(hazards | set(_traits(facts, catalogue, flow, runs)))
+
+
+def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> Iterator[Trait]:
+    names = {function.name for function in facts.functions if function.schema != "pg_catalog"}
+    is_volatile = not names.isdisjoint(catalogue.volatile_functions)
+    large_objects = {function.name for function in facts.functions} & LARGE_OBJECT_FUNCTIONS
+    changes = runs and (
+        facts.changes_data or bool(large_objects - _LARGE_OBJECT_READS) or any(function.name in _NOTIFYING for function in facts.functions)
+    )
+    if changes:
+        yield Trait.CHANGES_DATA
+    # Large objects have no columns, so nothing could mask what an agent reads from one.
+    is_reading = facts.verb in _READING and not changes and not is_volatile and not large_objects
+    if (is_reading and Hazard.EXPLAIN_ANALYZE not in facts.hazards) or not runs:
+        yield Trait.READ_ONLY
+    if is_temporary(facts):
+        yield Trait.TEMPORARY
+    if catalogue.is_opaque(facts):
+        yield Trait.OWN_FUNCTION
+    if is_volatile:
+        yield Trait.VOLATILE_FUNCTION
+    if large_objects:
+        yield Trait.LARGE_OBJECT
+    if any(not catalogue.knows(name) for name in facts.reads | facts.writes):
+        yield Trait.UNKNOWN_RELATION
+    if catalogue.touches_classified(facts):
+        yield Trait.TOUCHES_CLASSIFIED
+    if facts.verb is Verb.COPY_OUT and flow.is_tainted:
+        yield Trait.CLASSIFIED_COPY
+    if runs and flow.stores_classified(facts):
+        yield Trait.CLASSIFIED_WRITE
+
+
+def is_temporary(facts: StatementFacts) -> bool:
+    """Whether a statement changes temporary tables alone, as its text proves: made as such, or named in `pg_temp`.
+
+    An unqualified name proves nothing: it may mean a lasting relation as well. A temporary view is no table: it shows
+    what others hold under other names.
+    """
+    if facts.object_kind is not None and not facts.object_kind.endswith(_TEMPORARY_KINDS):
+        return False
+    if facts.object_kind is not None and facts.object_kind.startswith("temporary_"):
+        return True
+    return bool(facts.writes) and all(name.schema == "pg_temp" for name in facts.writes)
+
+
+def without_trusted(catalogue: Catalogue, trusted: tuple[str, ...]) -> Catalogue:
+    """The catalogue with the functions that the policy trusts no longer taken for opaque."""
+    if not trusted or not catalogue.opaque_functions:
+        return catalogue
+    return _without_trusted(Pinned(catalogue), trusted)
+
+
+class Pinned:
+    """A catalogue as a key of a memory: one object, whatever its contents; comparing those would cost more than they save."""
+
+    __slots__ = ("catalogue",)
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pinned) and self.catalogue is other.catalogue
+
+    def __hash__(self) -> int:
+        return id(self.catalogue)
+
+
+@lru_cache(maxsize=8)
+def _without_trusted(pinned: Pinned, trusted: tuple[str, ...]) -> Catalogue:
+    catalogue = pinned.catalogue
+    return Catalogue(
+        generation=catalogue.generation,
+        relations=catalogue.relations,
+        opaque_functions=frozenset(name for name in catalogue.opaque_functions if not is_any_match(trusted, name)),
+        volatile_functions=frozenset(name for name in catalogue.volatile_functions if not is_any_match(trusted, name)),
+        opaque_operators=catalogue.opaque_operators,
+        opaque_casts=catalogue.opaque_casts,
+        notifying_functions=catalogue.notifying_functions,
+    )
