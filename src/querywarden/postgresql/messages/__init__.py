@@ -1,0 +1,1 @@
+"""The messages of the PostgreSQL protocol, named as in its documentation, decoded strictly."""
