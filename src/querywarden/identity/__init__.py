@@ -1,0 +1,1 @@
+"""Who is speaking? Tokens, key sets, service tokens, and how their claims become a principal."""
