@@ -83,6 +83,11 @@ class Relation:
         """Whether any column of the relation has a class."""
         return any(column.classification is not None for column in self.columns.values())
 
+    @property
+    def holds_classified(self) -> bool:
+        """Whether any column has a class that isn't built in, as those of the server's own statistics and secrets are."""
+        return any(column.classification is not None and column.classification.source != "built_in" for column in self.columns.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -103,13 +108,14 @@ class Catalogue:
     """Whether some function of the database sends notifications, so that payloads may hold row data."""
     _by_name: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
     has_classified: bool = field(init=False, repr=False, compare=False)
+    """Whether the database holds classified columns of its own."""
 
     def __post_init__(self) -> None:
         by_name: dict[str, list[Relation]] = {}
         for relation in self.relations.values():
             by_name.setdefault(relation.name, []).append(relation)
         object.__setattr__(self, "_by_name", {name: tuple(found) for name, found in by_name.items()})
-        object.__setattr__(self, "has_classified", any(r.is_classified for r in self.relations.values()))
+        object.__setattr__(self, "has_classified", any(r.holds_classified for r in self.relations.values()))
 
     def candidates(self, name: RelationName) -> tuple[Relation, ...]:
         """Every relation that a name may mean: all of that name when unqualified, whatever the search path is.
@@ -140,6 +146,4 @@ class Catalogue:
 
     def touches_classified(self, facts: StatementFacts) -> bool:
         """Whether values of classified columns may take part in a statement; errs towards yes."""
-        if not self.has_classified:
-            return False
-        return self.is_opaque(facts) or any(relation.is_classified for relation in self.touched(facts))
+        return (self.has_classified and self.is_opaque(facts)) or any(relation.is_classified for relation in self.touched(facts))

@@ -1,0 +1,1 @@
+"""What may they see? Classes of data, the column classifier, mask operators and the plan of masks for a result."""

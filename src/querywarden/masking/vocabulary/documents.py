@@ -1,0 +1,117 @@
+"""Words for what identifies a person on paper, in money matters or in health care."""
+
+from __future__ import annotations
+
+NATIONAL_IDS = """
+ssn social_security social_security_number social_security_no socialsecuritynumber social_insurance_number sin_number nin nino
+national_id national_id_number nationalid national_insurance national_insurance_number national_number identity_number
+identity_card identity_card_number id_card id_card_number id_card_no idcard idcard_no id_document_number citizen_id personal_id
+personal_id_number personal_identity_number government_id resident_id ni_number sssn
+sozialversicherungsnummer svnr sv_nummer sv_nr ausweisnummer ausweisnr personalausweis personalausweisnr ahv ahv_nummer ahv_nr
+rentenversicherungsnummer
+num_secu numero_secu num_securite_sociale numero_securite_sociale securite_sociale nir numero_insee numero_national cni carte_identite
+dni nie nif_nie documento_identidad numero_documento num_documento cedula cedula_identidad curp rut nss numero_seguro_social
+seguridad_social num_ss
+cpf numero_cpf bilhete_identidade cartao_cidadao numero_utente nis pis
+codice_fiscale cod_fiscale codfisc codicefiscale cf_persona carta_identita
+bsn burgerservicenummer sofinummer rijksregisternummer insz
+pesel nr_pesel numer_pesel dowod_osobisty numer_dowodu nr_dowodu
+rodne_cislo rc_cislo cislo_op cislo_obcanskeho_prukazu
+tckn tc_kimlik tc_kimlik_no kimlik_no kimlik_numarasi tc_no tcno vatandaslik_no
+personnummer personnr samordningsnummer fodselsnummer fodselsnr fnr cpr cpr_nummer cprnr hetu henkilotunnus kennitala
+taj taj_szam szemelyi_szam szemelyi_igazolvany cnp cod_numeric_personal isikukood personas_kods asmens_kodas
+oib jmbg emso egn amka aadhaar aadhar aadhaar_number nric fin_number mykad hkid rrn jumin my_number snils
+"""
+
+TAX_IDS = """
+tax_id taxid tax_number tax_no tax_identifier tax_identification_number taxpayer_id taxpayer_number tin ein itin vat vat_id vat_number
+vat_no vatid vatnumber ust_id ustid ust_idnr ust_id_nr ustidnr umsatzsteuer_id steuer_id steuerid steuernummer steuernr steuer_nr
+uid_nummer numero_fiscal numero_tva num_tva tva_intracom nif cif numero_identificacion_fiscal rfc cuit cuil nit ruc
+contribuinte cnpj numero_contribuinte partita_iva p_iva piva btw_nummer btw_nr btwnummer nip numer_nip vergi_no vergi_numarasi vkn
+organisationsnummer momsnummer ytunnus adoszam adoazonosito cod_fiscal pan_number gstin inn
+"""
+
+PASSPORTS = """
+passport passport_number passport_no passportno passport_num passport_id pp_no pp_number reisepass reisepassnummer reisepassnr passnummer
+passeport num_passeport numero_passeport pasaporte num_pasaporte numero_pasaporte passaporto numero_passaporto passaporte
+paspoort paspoortnummer paszport nr_paszportu numer_paszportu cislo_pasu pasaport pasaport_no passi passinumero utlevelszam
+pasaport_numar zagranpasport visa_number
+"""
+
+LICENSES = """
+driver_license drivers_license driver_licence drivers_licence driving_license driving_licence driver_license_number
+drivers_license_number driving_licence_number dl_number dl_no dl_num license_no_driver fuehrerschein fuehrerscheinnummer
+fuehrerscheinnr permis_conduire permis_de_conduire num_permis carnet_conducir licencia_conducir permiso_conducir cnh
+carta_conducao patente_guida numero_patente rijbewijs rijbewijsnummer prawo_jazdy nr_prawa_jazdy ridicsky_prukaz
+ehliyet ehliyet_no korkort korkortsnummer forerkort korekort ajokortti jogositvany permis_auto vozacka
+"""
+
+VEHICLES = """
+vin vin_number vin_no vehicle_identification_number license_plate licence_plate plate_number plate_no number_plate registration_plate
+vehicle_registration fahrgestellnummer fin_nummer kennzeichen kfz_kennzeichen kfz_kennz kfz_nr amtliches_kennzeichen
+immatriculation plaque_immatriculation num_immatriculation matricula_vehiculo placa placa_vehiculo placa_veiculo bastidor
+targa targa_veicolo telaio kenteken numer_rejestracyjny nr_rejestracyjny spz plaka plaka_no sasi_no registreringsnummer
+rekisterinumero rendszam alvazszam numar_inmatriculare
+"""
+
+CARDS = """
+credit_card creditcard credit_card_number creditcardnumber credit_card_no card_number cardnumber card_no cardno card_num cc_number cc_num
+cc_no ccnum ccnumber pan primary_account_number debit_card debit_card_number payment_card bank_card kreditkarte kreditkartennummer
+kartennummer kreditkartennr carte_credit carte_bancaire numero_carte num_carte cb_numero tarjeta tarjeta_credito numero_tarjeta
+num_tarjeta cartao_credito numero_cartao carta_credito numero_carta creditcardnummer kaartnummer numer_karty nr_karty
+karta_kredytowa cislo_karty kredi_karti kart_no kart_numarasi kortnummer kreditkort luottokortti kortin_numero bankkartya kartyaszam
+numar_card nomer_karty
+"""
+
+IBANS = "iban iban_number iban_no iban_nr ibannr iban_code num_iban"
+
+BANK_ACCOUNTS = """
+bank_account bank_account_number bank_account_no bankaccount account_number accountnumber account_no acct_number acct_no acct_num
+routing_number aba_number sort_code sortcode swift swift_code swift_bic bic bic_code bank_swift_code bank_details bank_code_account
+kontonummer kontonr konto_nr bankkonto bankverbindung bankleitzahl blz rib num_compte numero_compte compte_bancaire
+cuenta_bancaria numero_cuenta num_cuenta cuenta_corriente clabe cbu ccc_bancario conta_bancaria numero_conta conta_corrente
+conto_corrente numero_conto coordinate_bancarie rekeningnummer bankrekening bankrekeningnummer numer_konta nr_konta konto_bankowe
+nr_rachunku numer_rachunku cislo_uctu bankovni_ucet hesap_no hesap_numarasi banka_hesabi kontonummer_bank bankgiro plusgiro
+tilinumero pankkitili bankszamla bankszamlaszam cont_bancar
+"""
+
+CRYPTO = """
+btc_address btc_addr btc bitcoin_address bitcoin_wallet eth_address eth_addr ethereum_address wallet wallet_address wallet_addr
+crypto_address crypto_wallet xmr_address ltc_address trx_address usdt_address
+"""
+
+MEDICAL_IDS = """
+mrn medical_record_number medical_record_no medical_record patient_number patient_no patient_identifier patient_code nhs_number nhs_no
+health_insurance_number health_insurance_no health_card_number health_id insurance_number insurance_policy_number insurance_member_id
+medicare_number medicare_no medicaid_id versichertennummer versicherungsnummer krankenversichertennummer kvnr krankenkassennummer
+patientennummer patientennr numero_patient num_mutuelle numero_historia historia_clinica_numero numero_afiliado tarjeta_sanitaria
+cartao_sus numero_paziente tessera_sanitaria numero_tessera patientnummer zorgverzekering polisnummer_zorg patientnr sundhedskort
+"""
+
+HEALTH = """
+diagnosis diagnoses diagnosis_code diagnosis_text icd icd_code icd9 icd10 icd_10 icd11 disease diseases illness medical_condition
+health_condition medical_history clinical_history clinical_notes health_status health_notes health_data symptom symptoms allergy
+allergies allergen medication medications prescription treatment treatments blood_type blood_group blood_pressure disability
+disabilities hiv_status pregnancy pregnant_status vaccination lab_result lab_results test_result_medical
+diagnose diagnosen krankheit krankheiten krankengeschichte anamnese befund allergie allergien medikament medikamente behandlung
+blutgruppe behinderung schwerbehinderung
+diagnostic maladie antecedents antecedents_medicaux traitement medicament groupe_sanguin
+diagnostico enfermedad enfermedades historia_clinica tratamiento medicacion alergia alergias grupo_sanguineo tipo_sangre discapacidad
+doenca historico_medico tratamento tipo_sanguineo deficiencia
+diagnosi malattia allergie_paziente terapia gruppo_sanguigno anamnesi ziekte bloedgroep behandeling medicatie
+diagnoza choroba grupa_krwi leczenie nemoc alergie krevni_skupina teshis hastalik kan_grubu ilac sjukdom sykdom sygdom
+sairaus verityhma betegseg vercsoport boala
+"""
+
+SENSITIVE = """
+salary salaries base_salary gross_salary net_salary annual_salary wage wages income annual_income hourly_rate_employee
+pay_rate payrate net_worth credit_score marital_status maritalstatus civil_status religion religious_belief ethnicity ethnic_group
+ethnic_origin race_ethnicity sexual_orientation political_party political_affiliation political_opinion union_membership
+trade_union criminal_record caste immigration_status biometric biometrics fingerprint_template face_embedding
+gehalt bruttogehalt nettogehalt monatsgehalt lohn einkommen familienstand konfession religionszugehoerigkeit
+salaire salaire_brut salaire_net revenu revenus situation_familiale etat_civil situation_matrimoniale appartenance_syndicale
+salario sueldo salario_bruto salario_neto ingresos estado_civil orientacion_sexual religiao renda salario_base remuneracao
+stipendio retribuzione reddito stato_civile religione salaris brutosalaris inkomen burgerlijke_staat geloof
+wynagrodzenie pensja placa stan_cywilny wyznanie mzda rodinny_stav nabozenstvi maas ucret_aylik medeni_durum din_inanc
+lon manadslon civilstand lonn sivilstand arslonn palkka siviilisaaty fizetes csaladi_allapot salariu stare_civila
+"""

@@ -1,0 +1,201 @@
+"""The catalogue queries: what is asked of a server's system catalogues, and the catalogue that the answers make.
+
+Every query works on PostgreSQL 15 to 18 for any role. The answers are rows of text. IMMUTABLE functions of extensions (of PostGIS,
+say), and all of some well-known ones, compute from their arguments alone and aren't opaque; all other functions that don't come
+with the server are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
+from querywarden.postgresql.catalogue_classes import Comments, Resolver
+from querywarden.postgresql.view_columns import ViewTree, parse_view
+
+Row = Sequence[bytes | None]
+
+# Objects from OID 16384 on were made after initdb: everything that didn't come with the server.
+
+GENERATION_QUERY = """
+SELECT pg_catalog.concat_ws(':',
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_namespace
+    WHERE nspname !~ '^pg_(toast|temp)'),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_class c
+    WHERE oid >= 16384 AND relpersistence <> 't' AND c.relkind IN ('r', 'v', 'm', 'p', 'f')),
+  (SELECT pg_catalog.concat_ws('-', count(*), sum(now.x - pg_catalog.age(a.xmin))) FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE a.attrelid >= 16384 AND a.attnum > 0 AND c.relpersistence <> 't' AND c.relkind IN ('r', 'v', 'm', 'p', 'f')),
+  (SELECT pg_catalog.concat_ws('-', count(*), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_description
+    WHERE classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objoid >= 16384 AND objsubid > 0),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_rewrite
+    WHERE oid >= 16384),
+  (SELECT pg_catalog.concat_ws('-', count(*), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_inherits),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_proc
+    WHERE oid >= 16384),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_operator
+    WHERE oid >= 16384),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_cast
+    WHERE oid >= 16384),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_extension))
+FROM (SELECT pg_catalog.age('3'::pg_catalog.xid)::int8 AS x) AS now
+""".strip()
+"""One row with one text that changes with every change of the schema that matters to a catalogue, temporary relations aside.
+
+The difference of two ages is a transaction id as a number, without the detour by its text.
+"""
+
+_RELATIONS = """
+SELECT c.oid, n.nspname, c.relname, c.relkind FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_toast'
+""".strip()
+
+_COLUMNS = """
+SELECT a.attrelid, a.attnum, a.attname,
+  pg_catalog.format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, NULL),
+  CASE WHEN c.oid >= 16384 THEN pg_catalog.col_description(c.oid, a.attnum) END
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_toast'
+""".strip()
+
+_VIEWS = """
+SELECT r.ev_class, r.ev_action::text FROM pg_catalog.pg_rewrite r
+WHERE r.oid >= 16384 AND r.rulename = '_RETURN' AND r.ev_type = '1'
+""".strip()
+
+_INHERITANCE = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
+
+# The pattern ":funcid 3036 |[{]NOTIFYSTMT " finds node trees that call pg_notify or hold a NOTIFY.
+_FUNCTIONS = """
+SELECT p.oid, p.proname, p.prokind, p.provolatile,
+  (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1),
+  p.prosrc ~* CASE WHEN l.lanname IN ('c', 'internal') THEN 'change_notif' ELSE 'notify' END
+  OR coalesce(p.prosqlbody::text ~ ':funcid 3036 |[{]NOTIFYSTMT ', false)
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE p.oid >= 16384
+""".strip()
+
+_OPERATORS = "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384"
+
+_CASTS = """
+SELECT t.typname, c.castfunc FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+WHERE c.oid >= 16384 AND c.castfunc <> 0
+""".strip()
+
+_NOTIFYING_RULES = """
+SELECT 1 FROM pg_catalog.pg_rewrite WHERE oid >= 16384 AND ev_action::text ~ ':funcid 3036 |[{]NOTIFYSTMT ' LIMIT 1
+""".strip()
+
+CATALOGUE_QUERIES: tuple[str, ...] = (
+    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES,
+)  # fmt: skip
+"""The queries whose answers, in this order, `build_catalogue` takes; run them in one repeatable read transaction."""
+
+_COMPUTING_EXTENSIONS = frozenset(
+    {
+        "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn", "ltree", "pgcrypto",
+        "pg_trgm", "seg", "unaccent", "uuid-ossp", "vector",
+    }
+)  # fmt: skip
+"""Extensions none of whose functions reads a relation, though some aren't IMMUTABLE (they draw random bytes, say)."""
+
+_KINDS = {"r": "table", "v": "view", "m": "materialized_view", "p": "partitioned_table", "f": "foreign_table"}
+
+
+class PolicyClass:
+    """What the policy says of a column: a class, or with None that it has none."""
+
+    __slots__ = ("data_class",)
+
+    def __init__(self, data_class: DataClass | None) -> None:
+        self.data_class = data_class
+
+
+PolicyClasses = Callable[[str, str, str], PolicyClass | None]
+"""What the policy says of a column (schema, relation, column); None where it says nothing."""
+
+
+def _silent(schema: str, relation: str, column: str) -> PolicyClass | None:
+    return None
+
+
+def _distrust(function: str) -> bool:
+    return False
+
+
+def build_catalogue(
+    generation: str,
+    results: Sequence[Sequence[Row]],
+    policy: PolicyClasses = _silent,
+    is_trusted: Callable[[str], bool] = _distrust,
+) -> Catalogue:
+    """The catalogue that the answers to CATALOGUE_QUERIES make.
+
+    Args: `policy` is asked for each column; `is_trusted` tells of a function's name whether the policy says that it computes
+    from its arguments alone.
+    Raises: ValueError when there is another number of answers than queries.
+    """
+    relations, columns, views, inheritance, functions, operators, casts, rules = _decoded(results)
+    opaque = {row[0]: row for row in functions if not _is_pure(row) and not is_trusted(row[1])}
+    comments: Comments = {(int(row[0]), int(row[1])): row[4] for row in columns if row[4]}
+    trees: dict[int, ViewTree | None] = {int(row[0]): parse_view(row[1]) for row in views}
+    bare = _relations(relations, columns)
+    resolver = Resolver(
+        bare,
+        comments,
+        trees,
+        [(int(row[0]), int(row[1])) for row in inheritance],
+        frozenset(int(oid) for oid in opaque),
+        lambda schema, relation, column: _said(policy(schema, relation, column)),
+    )
+    classes = resolver.classes()
+    return Catalogue(
+        generation=generation,
+        relations={relation.id: _classified(relation, classes) for relation in bare.values()},
+        opaque_functions=frozenset(row[1] for row in opaque.values()),
+        volatile_functions=frozenset(row[1] for row in opaque.values() if row[2] == "p" or row[3] == "v"),
+        opaque_operators=frozenset(row[0] for row in operators if row[1] in opaque),
+        opaque_casts=frozenset(row[0] for row in casts if row[1] in opaque),
+        notifying_functions=bool(rules) or any(row[5] == "t" for row in functions),
+    )
+
+
+def _decoded(results: Sequence[Sequence[Row]]) -> list[list[tuple[str, ...]]]:
+    if len(results) != len(CATALOGUE_QUERIES):
+        raise ValueError("a catalogue needs one answer for each of its queries")
+    return [[tuple("" if cell is None else cell.decode("utf-8", "replace") for cell in row) for row in rows] for rows in results]
+
+
+def _is_pure(function: tuple[str, ...]) -> bool:
+    _, _, kind, volatility, extension, _ = function
+    return kind != "p" and (extension in _COMPUTING_EXTENSIONS or (extension != "" and volatility == "i"))
+
+
+def _said(answer: PolicyClass | None) -> tuple[Classification | None] | None:
+    if answer is None:
+        return None
+    return (None,) if answer.data_class is None else (Classification(answer.data_class, "policy"),)
+
+
+def _relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str, ...]]) -> dict[int, Relation]:
+    by_relation: dict[int, dict[int, Column]] = {}
+    for relation, number, name, type_name, _ in columns:
+        by_relation.setdefault(int(relation), {})[int(number)] = Column(int(number), name, type_name)
+    return {
+        int(oid): Relation(int(oid), schema, name, _KINDS.get(kind, kind), by_relation.get(int(oid), {}))
+        for oid, schema, name, kind in relations
+    }
+
+
+def _classified(relation: Relation, classes: dict[tuple[int, int], Classification]) -> Relation:
+    columns = {
+        number: Column(number, column.name, column.type_name, classes.get((relation.id, number)))
+        for number, column in relation.columns.items()
+    }
+    return Relation(relation.id, relation.schema, relation.name, relation.kind, columns)
