@@ -26,13 +26,19 @@ class SendToClient:
 
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"SendToClient({len(self.data)} bytes)"
+
 
 @dataclass(frozen=True, slots=True)
 class SendToServer:
-    """Send bytes to the server, on a permit or as housekeeping."""
+    """Send bytes to the server, on a permit or as housekeeping. Secrets: during the login, `data` may hold a password."""
 
     data: bytes
     basis: Basis
+
+    def __repr__(self) -> str:
+        return f"SendToServer({len(self.data)} bytes, {self.basis!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""Expected answers: what the server still owes, in the order in which it was asked.
+
+Each forwarded message that the server answers has an entry; an error ends all entries up to the next Sync, as it does in the server.
+Spec: PostgreSQL 18, "Extended Query" and "Pipelining".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from querywarden.gate.gate import Act
+from querywarden.model.decision import Allow
+from querywarden.model.facts import StatementFacts
+from querywarden.postgresql.prepared import Definition, Portal, Prepared
+from querywarden.postgresql.refusal import Refusal
+from querywarden.session.effects import Durability
+
+
+class Awaited(StrEnum):
+    """The message that an entry awaits the answer of."""
+
+    PARSE = "parse"
+    BIND = "bind"
+    CLOSE = "close"
+    DESCRIBE_STATEMENT = "describe_statement"
+    DESCRIBE_PORTAL = "describe_portal"
+    EXECUTE = "execute"
+    SYNC = "sync"
+    QUERY = "query"
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """One statement that was permitted to run, and what is known of its run so far.
+
+    `facts` are the statement's own; `shown` those that its results follow (the body of an EXECUTE, the query of a cursor; None when
+    nothing is known of them). `touches` says that classified values may take part in it.
+    """
+
+    act: Act
+    facts: StatementFacts
+    shown: StatementFacts | None
+    allow: Allow
+    durability: Durability
+    touches: bool
+    started: float
+    prepared: Prepared | None = None
+    portal: Portal | None = None
+    definitions: list[Definition] = field(default_factory=list)
+    row_plan: Any = None
+    masker: Any = None
+    rows: int = 0
+    masked_cells: int = 0
+    bytes_out: int = 0
+    is_finished: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """The entry of one message. `is_hidden`: the message was ours, the client must not see its answer."""
+
+    awaited: Awaited
+    executions: list[Execution] = field(default_factory=list)
+    refusal: Refusal | None = None
+    definitions: list[Definition] = field(default_factory=list)
+    portal: Portal | None = None
+    prepared: Prepared | None = None
+    is_hidden: bool = False
+    changes_schema: bool = False
+    takes_copy_data: bool = False
+    syncs_in_copy: list[Expected] = field(default_factory=list)
+    """For the Execute of a COPY FROM STDIN: the Syncs sent before its CopyDone, which the server ignores once it takes data."""
+    current: int = 0
+    """For a Query: the index of the statement whose answer comes next."""
+    has_failed: bool = False
+
+    @property
+    def execution(self) -> Execution | None:
+        """The statement whose answer comes next, if one is running."""
+        return self.executions[self.current] if self.current < len(self.executions) else None
+
+
+class ExpectedAnswers:
+    """The entries, first owed first."""
+
+    __slots__ = ("_entries", "copies")
+
+    def __init__(self) -> None:
+        self._entries: deque[Expected] = deque()
+        self.copies = 0
+        """Entries under way that take COPY data from the client."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Expected]:
+        return iter(self._entries)
+
+    @property
+    def head(self) -> Expected | None:
+        """The entry whose answer comes next."""
+        return self._entries[0] if self._entries else None
+
+    def add(self, entry: Expected) -> None:
+        """A message was queued for the server."""
+        self._entries.append(entry)
+        self.copies += entry.takes_copy_data
+
+    def pop(self) -> Expected:
+        """The head has been answered in full."""
+        entry = self._entries.popleft()
+        self.copies -= entry.takes_copy_data
+        return entry
+
+    def remove(self, entry: Expected) -> None:
+        """The server will not answer this entry: a Sync that it read in the middle of a COPY."""
+        self._entries.remove(entry)
+        self.copies -= entry.takes_copy_data

@@ -1,0 +1,292 @@
+"""Extended Query: Parse, Bind, Describe, Execute, Close, Flush and Sync, pipelined as clients please.
+
+A text is judged when it is parsed, and each Execute has its own record; it is decided again when what the decision rested on has
+changed. Before an Execute whose portal the client didn't describe, a Describe of our own asks what the rows will be.
+Spec: PostgreSQL 18, "Extended Query" and "Pipelining".
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from querywarden.errors import PeerViolation, ReasonCode
+from querywarden.gate.permit import Housekeeping
+from querywarden.model.decision import Allow
+from querywarden.model.facts import StatementFacts, Unanalysable, Verb
+from querywarden.postgresql.expected import Awaited, Expected
+from querywarden.postgresql.framing import encode
+from querywarden.postgresql.judgement import (
+    Judgement,
+    analysis_of,
+    basis_of,
+    decide_statement,
+    judge,
+    judge_refused,
+    judge_unanalysable,
+    log_refusal,
+    resolved,
+    settle_catalogue,
+)
+from querywarden.postgresql.messages.frontend import (
+    Describe,
+    Parse,
+    decode_close,
+    decode_describe,
+    decode_execute,
+    decode_parse,
+    encode_describe,
+    encode_execute,
+    encode_parse,
+)
+from querywarden.postgresql.outgoing import ToServer
+from querywarden.postgresql.prepared import Portal, Prepared
+from querywarden.postgresql.refusal import refusal_for, substitute
+from querywarden.postgresql.session_state import SessionState
+from querywarden.postgresql.simple_query import define_names
+
+_PARSE, _BIND, _EXECUTE, _DESCRIBE = ord("P"), ord("B"), ord("E"), ord("D")
+_NOTHING_PREPARED = Allow("proxy.empty")
+
+
+def admit_parse(state: SessionState, body: bytes) -> None:
+    """Judge the text of a Parse and queue it.
+
+    Raises: MustWait or NotSettled when it has to be judged again later.
+    """
+    message = decode_parse(body)
+    analysis = analysis_of(state, message.statement)
+    if isinstance(analysis, Unanalysable):
+        refuse_extended(state, _PARSE, message.name, judge_unanalysable(state, "parse", message.statement, analysis))
+        return
+    refused = _refused_parse(state, message, analysis)
+    if refused is not None:
+        refuse_extended(state, _PARSE, message.name, refused)
+        return
+    if not analysis:
+        empty = Parse(message.name, b"", message.parameter_types)
+        prepared = Prepared(b"", None, _NOTHING_PREPARED, ())
+        definition = state.registry.define(False, message.name, prepared)
+        state.queue(ToServer(encode_parse(empty), Housekeeping.EMPTY, entry=Expected(Awaited.PARSE, definitions=[definition])))
+        return
+    unavailable = settle_catalogue(state, analysis)
+    if unavailable is not None:
+        refuse_extended(state, _PARSE, message.name, judge_refused(state, "parse", len(message.statement), unavailable))
+        return
+    _prepare(state, message, analysis[0])
+
+
+def _refused_parse(state: SessionState, message: Parse, statements: tuple[StatementFacts, ...]) -> Judgement | None:
+    if len(statements) > 1:
+        sentence = "cannot insert multiple commands into a prepared statement"
+        refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, sqlstate="42601")
+        return judge_refused(state, "parse", len(message.statement), refusal, message.statement)
+    if message.name and len(state.registry.statements) >= state.context.limits.statements_max:
+        sentence = "too many prepared statements in this session"
+        refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, "Close some of them first.", sqlstate="53400")
+        return judge_refused(state, "parse", len(message.statement), refusal, message.statement)
+    return None
+
+
+def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None:
+    text = message.statement
+    decided_on = facts
+    try:
+        decided_on = resolved(state, facts)[0]
+    except KeyError:
+        pass  # EXECUTE of a name that isn't there yet is judged when it runs.
+    judgement = judge(state, "parse", text, facts, facts, decide_statement(state, decided_on))
+    if judgement.refusal is not None:
+        refuse_extended(state, _PARSE, message.name, judgement)
+        return
+    assert judgement.execution is not None
+    prepared = Prepared(text, facts, judgement.execution.allow, basis_of(state))
+    entry = Expected(Awaited.PARSE, prepared=prepared, definitions=[state.registry.define(False, message.name, prepared)])
+    state.queue(
+        ToServer(
+            encode_parse(message),
+            acts=(judgement.act,),
+            records=(judgement.record,),
+            entry=entry,
+            on_refusal=lambda: _refuse_unrecorded(entry, _PARSE, message.name, judgement.act.audit_id),
+        )
+    )
+
+
+def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) -> Portal | None:
+    """Queue a Bind: `data` are its raw bytes, `body` what is there of its body (all of it if `is_whole`).
+
+    Returns: the portal, whose commitment a Bind in pieces completes later; None when it was refused.
+    Raises: NotSettled.
+    """
+    names = body.split(b"\0", 2)
+    if len(names) < 3:
+        raise PeerViolation("Bind: its names are not terminated")
+    portal_name, statement_name, rest = names
+    prepared = state.registry.statement(statement_name)
+    if prepared is None or len(state.registry.portals) >= state.context.limits.portals_max:
+        shown = statement_name.decode("utf-8", "replace")
+        what = "unnamed prepared statement does not exist" if not shown else f'prepared statement "{shown}" does not exist'
+        refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
+        if prepared is not None:
+            refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), "too many open portals in this session", sqlstate="53400")
+        refuse_extended(state, _BIND, b"", judge_refused(state, "execute", len(body), refusal))
+        return None
+    count = _parameter_count(rest)
+    digest = hashlib.sha256(rest).digest() if is_whole else b""
+    portal = Portal(prepared, count, digest)
+    definition = state.registry.define(True, portal_name, portal)
+    entry = Expected(Awaited.BIND, portal=portal, prepared=prepared, definitions=[definition])
+    state.queue(ToServer(data, Housekeeping.BIND, entry=entry))
+    return portal
+
+
+def _parameter_count(rest: bytes) -> int:
+    """The number of parameters that a Bind's bytes after its names tell; the server checks what follows."""
+    formats = int.from_bytes(rest[:2], "big")
+    at = 2 + 2 * formats
+    if len(rest) < at + 2:
+        raise PeerViolation("Bind: shorter than its formats")
+    return int.from_bytes(rest[at : at + 2], "big")
+
+
+def admit_describe(state: SessionState, body: bytes) -> None:
+    """Queue a Describe; that of a portal also tells us what its rows will be.
+
+    Raises: NotSettled.
+    """
+    message = decode_describe(body)
+    if message.kind == b"S":
+        state.queue(ToServer(encode(b"D", body), Housekeeping.DESCRIBE, entry=Expected(Awaited.DESCRIBE_STATEMENT)))
+        return
+    portal = state.registry.portal(message.name)
+    if portal is not None:
+        portal.describe_is_sent = True
+    state.queue(ToServer(encode(b"D", body), Housekeeping.DESCRIBE, entry=Expected(Awaited.DESCRIBE_PORTAL, portal=portal)))
+
+
+def admit_execute(state: SessionState, body: bytes) -> None:
+    """Judge an Execute and queue it.
+
+    Raises: MustWait or NotSettled when it has to be judged again later.
+    """
+    message = decode_execute(body)
+    portal = state.registry.portal(message.portal)
+    if portal is None or portal.prepared is None:
+        shown = message.portal.decode("utf-8", "replace")
+        refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), f'portal "{shown}" does not exist', sqlstate="34000")
+        refuse_extended(state, _EXECUTE, b"", judge_refused(state, "execute", len(body), refusal))
+        return
+    prepared = portal.prepared
+    if prepared.facts is None:
+        state.queue(ToServer(encode_execute(message), Housekeeping.EMPTY, entry=Expected(Awaited.EXECUTE, portal=portal)))
+        return
+    judgement = _judge_execute(state, portal, prepared, prepared.facts)
+    if judgement.refusal is not None:
+        refuse_extended(state, _EXECUTE, b"", judgement)
+        return
+    execution = judgement.execution
+    assert execution is not None
+    define_names(state, execution)
+    if not portal.describe_is_sent:
+        portal.describe_is_sent = True
+        hidden = Expected(Awaited.DESCRIBE_PORTAL, portal=portal, is_hidden=True)
+        state.queue(ToServer(encode_describe(Describe(b"P", message.portal)), Housekeeping.DESCRIBE, entry=hidden))
+    entry = Expected(Awaited.EXECUTE, [execution], portal=portal, prepared=prepared)
+    entry.changes_schema = state.note_schema_change(execution.facts)
+    entry.takes_copy_data = execution.facts.verb is Verb.COPY_IN and execution.facts.is_from_stdin
+    if entry.takes_copy_data:
+        state.copy_execute = entry
+    state.statements += 1
+    state.queue(
+        ToServer(
+            encode_execute(message),
+            acts=(judgement.act,),
+            records=(judgement.record,),
+            entry=entry,
+            on_refusal=lambda: _refuse_unrecorded(entry, _EXECUTE, b"", judgement.act.audit_id),
+        )
+    )
+
+
+def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts) -> Judgement:
+    unavailable = settle_catalogue(state, (facts,))
+    if unavailable is not None:
+        return judge_refused(state, "execute", len(prepared.text), unavailable)
+    try:
+        whole, shown = resolved(state, facts)
+    except KeyError as unknown:
+        what = f'prepared statement "{unknown.args[0]}" does not exist'
+        refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
+        return judge_refused(state, "execute", len(prepared.text), refusal)
+    if whole is facts and prepared.basis == basis_of(state):
+        decision = prepared.decision
+        return judge(state, "execute", prepared.text, whole, shown, decision, prepared=prepared, portal=portal)
+    again = decide_statement(state, whole)
+    if isinstance(again, Allow) and whole is facts:
+        prepared.decision, prepared.basis = again, basis_of(state)
+    return judge(state, "execute", prepared.text, whole, shown, again, prepared=prepared, portal=portal)
+
+
+def admit_close(state: SessionState, body: bytes) -> None:
+    """Queue a Close; closing a prepared statement leaves its portals to the server's answer."""
+    message = decode_close(body)
+    definition = state.registry.define(message.kind == b"P", message.name, None)
+    entry = Expected(Awaited.CLOSE, definitions=[definition])
+    state.queue(ToServer(encode(b"C", body), Housekeeping.CLOSE, entry=entry))
+
+
+def admit_sync(state: SessionState) -> None:
+    """Queue a Sync; it ends what the server skips after an error."""
+    entry = Expected(Awaited.SYNC)
+    state.is_skipping = False
+    state.registry.segment += 1
+    if state.copy_execute is not None:
+        state.copy_execute.syncs_in_copy.append(entry)
+    state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=entry))
+
+
+def admit_flush(state: SessionState) -> None:
+    """Queue a Flush; it has no answer."""
+    state.queue(ToServer(encode(b"H", b""), Housekeeping.FLUSH))
+
+
+def refuse_oversize_parse(state: SessionState, length: int) -> None:
+    """Refuse a Parse whose text is above the limit; its bytes have been skipped."""
+    limit = state.context.limits.statement_bytes_max
+    refusal = refusal_for(
+        ReasonCode.STATEMENT_TOO_LARGE,
+        state.new_audit_id(),
+        f"the statement has {length} bytes; Querywarden analyses up to {limit}",
+        "Send large values as parameters or with COPY.",
+    )
+    refuse_extended(state, _BIND, b"", judge_refused(state, "parse", length, refusal))
+
+
+def refuse_ended(state: SessionState, message_type: int, length: int, sentence: str) -> None:
+    """Refuse a message in a pipeline of a principal whose access has ended meanwhile."""
+    refusal = refusal_for(ReasonCode.CREDENTIAL_EXPIRED, state.new_audit_id(), sentence, "Log in again with a fresh token.")
+    stage = "parse" if message_type == _PARSE else "execute"
+    # A Bind that fails has the server skip to the Sync, whatever the message was that it takes the place of.
+    refuse_extended(state, _BIND, b"", judge_refused(state, stage, length, refusal))
+
+
+def refuse_extended(state: SessionState, message_type: int, name: bytes, judgement: Judgement) -> None:
+    """Queue the message that the server rejects in place of a refused one; it then skips to the next Sync by itself."""
+    awaited = Awaited.PARSE if message_type == _PARSE else Awaited.BIND
+    definitions = [state.registry.define(False, name, None)] if message_type == _PARSE and not name else []
+    state.queue(
+        ToServer(
+            substitute(message_type, name, judgement.act.audit_id),
+            Housekeeping.REFUSAL,
+            acts=(judgement.act,),
+            records=(judgement.record,),
+            entry=Expected(awaited, refusal=judgement.refusal, definitions=definitions),
+        )
+    )
+    # The server will reject this, or skips it already: up to the next Sync it looks at nothing.
+    state.is_skipping = True
+
+
+def _refuse_unrecorded(entry: Expected, message_type: int, name: bytes, audit_id: str) -> bytes:
+    entry.refusal = log_refusal(None, audit_id)
+    return substitute(message_type, name, audit_id)

@@ -1,0 +1,125 @@
+"""What goes out: messages to the server that wait for their records, and bytes to the client that wait for theirs.
+
+Both are order-preserving: nothing overtakes what waits before it. Nothing goes to the server without a basis.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from querywarden.gate.gate import Act, GateEvent
+from querywarden.gate.permit import Basis, Housekeeping
+from querywarden.postgresql.expected import Expected
+from querywarden.session.effects import SendToClient, SendToServer
+
+
+@dataclass(slots=True, eq=False)
+class ToServer:
+    """A message for the server. `acts` are the statements in it, in order; `records` what has to be safe before it goes.
+
+    `housekeeping` is its basis where it runs nothing; `entry` the answer that it will get; `on_refusal` makes the message that takes
+    its place when one of its records can't be written.
+    """
+
+    data: bytes
+    housekeeping: Housekeeping | None = None
+    acts: tuple[Act, ...] = ()
+    records: Collection[int] = ()
+    entry: Expected | None = None
+    on_refusal: Callable[[], bytes] | None = None
+
+
+class ServerQueue:
+    """Messages on their way to the server."""
+
+    __slots__ = ("_queue", "is_blocked", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self._queue: deque[ToServer] = deque()
+        self.waiting_bytes = 0
+        self.is_blocked = False
+        """A cancel is under way: nothing new goes to the server until it has been answered."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def add(self, message: ToServer) -> None:
+        """Queue a message behind the others."""
+        self._queue.append(message)
+        self.waiting_bytes += len(message.data)
+
+    def release(self, unsafe: Collection[int], failed: Collection[int]) -> list[SendToServer]:
+        """The messages at the front whose records are all safe; one with a failed record is replaced by its refusal."""
+        effects: list[SendToServer] = []
+        while self._queue and not self.is_blocked:
+            message = self._queue[0]
+            if any(number in unsafe for number in message.records):
+                break
+            self._queue.popleft()
+            self.waiting_bytes -= len(message.data)
+            effects.append(SendToServer(*self._pass(message, any(number in failed for number in message.records))))
+        return effects
+
+    @staticmethod
+    def _pass(message: ToServer, has_failed: bool) -> tuple[bytes, Basis]:
+        if has_failed:
+            for act in message.acts:
+                act.advance(GateEvent.RECORD_FAILED)
+            return (message.data if message.on_refusal is None else message.on_refusal()), Housekeeping.REFUSAL
+        basis: Basis | None = message.housekeeping
+        for act in message.acts:
+            if act.advance(GateEvent.RECORD_SAFE).value == "recorded":
+                basis = act.permit()
+        if basis is None:
+            raise AssertionError("a message to the server has no basis")
+        return message.data, basis
+
+
+class ClientQueue:
+    """Bytes on their way to the client; a barrier keeps back what follows until its record is safe."""
+
+    __slots__ = ("_parts", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes | int] = deque()
+        self.waiting_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes."""
+        if data:
+            self._parts.append(data)
+            self.waiting_bytes += len(data)
+
+    def hold_until_safe(self, number: int) -> None:
+        """What is queued from now on waits for this record."""
+        self._parts.append(number)
+
+    def waits_for(self, number: int) -> bool:
+        """Whether something is kept back for this record."""
+        return number in self._parts
+
+    def drop(self) -> None:
+        """Forget what is kept back: the session ends without telling it."""
+        self._parts.clear()
+        self.waiting_bytes = 0
+
+    def release(self, unsafe: Collection[int]) -> list[SendToClient]:
+        """The bytes up to the first barrier whose record isn't safe yet, as one effect."""
+        found: list[bytes] = []
+        while self._parts:
+            part = self._parts[0]
+            if isinstance(part, int):
+                if part in unsafe:
+                    break
+            else:
+                found.append(part)
+                self.waiting_bytes -= len(part)
+            self._parts.popleft()
+        if not found:
+            return []
+        return [SendToClient(found[0] if len(found) == 1 else b"".join(found))]

@@ -1,0 +1,139 @@
+"""Prepared statements and portals: what each name means, at the client's end of the wire and at the server's.
+
+Two views of one name space. The *confirmed* view follows the server's answers and mirrors the server exactly at the point of
+the response stream that has been read. The *pending* view holds what has been admitted but not answered yet. A name that is
+pending in an earlier segment (before a Sync or Query) can't be relied on, since an error may have made the server skip it.
+Protocol and SQL share the names: PREPARE and Parse, DECLARE and Bind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from querywarden.model.decision import Allow
+from querywarden.model.facts import StatementFacts
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """A prepared statement that was permitted: its facts, and the decision with what it rests on.
+
+    `facts` None: the text holds no statement. `basis` is (policy version, catalogue generation, opaque transaction).
+    `plans` caches row programs by the body of the RowDescription they were made for.
+    """
+
+    text: bytes
+    facts: StatementFacts | None
+    decision: Allow
+    basis: tuple[Any, ...]
+    plans: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A portal: the prepared statement it runs, a commitment to its parameters, and what its rows are, once described.
+
+    `prepared` None: a cursor that the session didn't see being opened; its rows are treated as touching everything.
+    """
+
+    prepared: Prepared | None
+    parameters: int = 0
+    parameters_commitment: bytes = b""
+    is_held: bool = False
+    describe_is_sent: bool = False
+    description: bytes | None = None
+    """The body of its RowDescription, once the server has sent it."""
+
+
+@dataclass(slots=True, eq=False)
+class Definition:
+    """A change of the name space that waits for the server's answer; `value` None: the name is dropped.
+
+    `segment` counts the Syncs and Queries admitted before it.
+    """
+
+    is_portal: bool
+    name: bytes
+    value: Prepared | Portal | None
+    segment: int
+
+
+class NotSettled(Exception):
+    """The name is pending in an earlier segment: its meaning is known once the server has answered."""
+
+
+class Registry:
+    """The names of one session."""
+
+    __slots__ = ("_pending", "portals", "segment", "statements")
+
+    def __init__(self) -> None:
+        self.statements: dict[bytes, Prepared] = {}
+        self.portals: dict[bytes, Portal] = {}
+        self.segment = 0
+        self._pending: dict[tuple[bool, bytes], list[Definition]] = {}
+
+    def define(self, is_portal: bool, name: bytes, value: Prepared | Portal | None) -> Definition:
+        """Note a definition (or, with None, a drop) that was sent to the server."""
+        definition = Definition(is_portal, name, value, self.segment)
+        self._pending.setdefault((is_portal, name), []).append(definition)
+        return definition
+
+    def confirm(self, definition: Definition) -> None:
+        """The server has carried a definition out."""
+        self._forget(definition)
+        names: dict[bytes, Any] = self.portals if definition.is_portal else self.statements
+        if definition.value is None:
+            names.pop(definition.name, None)
+        else:
+            names[definition.name] = definition.value
+
+    def discard(self, definition: Definition) -> None:
+        """The server has refused or skipped a definition."""
+        self._forget(definition)
+
+    def drop_unnamed_statement(self) -> None:
+        """A Parse of the unnamed statement has failed: the server has dropped the old one first."""
+        self.statements.pop(b"", None)
+
+    def _forget(self, definition: Definition) -> None:
+        key = (definition.is_portal, definition.name)
+        waiting = self._pending.get(key)
+        if waiting and definition in waiting:
+            waiting.remove(definition)
+            if not waiting:
+                del self._pending[key]
+
+    def statement(self, name: bytes) -> Prepared | None:
+        """The prepared statement that a name means for a message admitted now.
+
+        Raises: NotSettled.
+        """
+        found = self._pending_value(False, name)
+        if found is not None:
+            return found.value if isinstance(found.value, Prepared) else None
+        return self.statements.get(name)
+
+    def portal(self, name: bytes) -> Portal | None:
+        """The portal that a name means for a message admitted now.
+
+        Raises: NotSettled.
+        """
+        found = self._pending_value(True, name)
+        if found is not None:
+            return found.value if isinstance(found.value, Portal) else None
+        return self.portals.get(name)
+
+    def _pending_value(self, is_portal: bool, name: bytes) -> Definition | None:
+        waiting = self._pending.get((is_portal, name))
+        if not waiting:
+            return None
+        if waiting[-1].segment != self.segment:
+            raise NotSettled
+        return waiting[-1]
+
+    def end_transaction(self) -> None:
+        """The server is idle outside a transaction: portals other than held cursors are gone."""
+        if self.portals:
+            self.portals = {name: portal for name, portal in self.portals.items() if portal.is_held}

@@ -1,0 +1,174 @@
+"""The state of a session's statement phase: one object that the phase's parts share, with the few moves that all of them make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from querywarden.audit.record_id import RANDOM_BYTES, record_id
+from querywarden.model.catalogue import Catalogue
+from querywarden.model.facts import Analysis, Hazard, StatementFacts, Verb
+from querywarden.model.principal import Principal
+from querywarden.model.resource import FunctionName, RelationName
+from querywarden.postgresql.analysis.functions import is_built_in
+from querywarden.postgresql.client_stream import ClientStream
+from querywarden.postgresql.expected import Expected, ExpectedAnswers
+from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
+from querywarden.postgresql.prepared import Registry
+from querywarden.postgresql.session_context import StatementContext
+from querywarden.session.effects import AppendRecord, Durability, Effect, LoadCatalogue, Observe
+
+IDLE = b"I"
+"""The transaction status of a session outside a transaction block."""
+
+_RUNS_NOTHING = frozenset(
+    {Verb.SET, Verb.RESET, Verb.SHOW, Verb.TRANSACTION, Verb.DEALLOCATE, Verb.DISCARD, Verb.CLOSE, Verb.LISTEN, Verb.NOTIFY, Verb.EMPTY}
+)
+_CHANGES_SCHEMA = frozenset({Verb.CREATE, Verb.ALTER, Verb.DROP, Verb.COMMENT})
+_PLAIN_OBJECTS = frozenset({"table", "temporary_table", "index", "sequence", "schema", "type", "enum", "domain", "extension", "statistics"})
+_CODE_OBJECTS = frozenset({"function", "procedure", "routine", "aggregate", "operator", "cast", "trigger", "rule", "language", "transform"})
+
+
+@dataclass(slots=True)
+class OpenChanges:
+    """Schema changes that others can't see yet: of a transaction that is open, or of one that has just ended.
+
+    `is_opaque`: names may mean something else than in the catalogue. `has_code`: functions or operators may have been made.
+    `is_stale`: they are committed, and the catalogue is older than they are.
+    """
+
+    is_opaque: bool = False
+    has_code: bool = False
+    has_any: bool = False
+    is_stale: bool = False
+    count: int = 0
+    count_asked: int = 0
+    """Changes committed by now, and by the time the catalogue was last asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """With what the session ends at the next statement boundary: SQLSTATE and sentence for the client, the reason for the log."""
+
+    sqlstate: str
+    sentence: str
+    reason: str
+
+
+@dataclass(slots=True)
+class SessionState:
+    """What the statement phase knows. `now` is the time of the input under way, in seconds since the epoch."""
+
+    context: StatementContext
+    principal: Principal
+    peer: Mapping[str, Any]
+    stream: ClientStream
+    catalogue: Catalogue | None = None
+    expected: ExpectedAnswers = field(default_factory=ExpectedAnswers)
+    registry: Registry = field(default_factory=Registry)
+    to_server: ServerQueue = field(default_factory=ServerQueue)
+    to_client: ClientQueue = field(default_factory=ClientQueue)
+    changes: OpenChanges = field(default_factory=OpenChanges)
+    effects: list[Effect] = field(default_factory=list)
+    now: float = 0.0
+    transaction: bytes = IDLE
+    transaction_touches: bool = False
+    """Some statement of the open transaction touches classified columns, so that a deferred error may quote them."""
+    is_skipping: bool = False
+    """The server skips everything up to the next Sync, after an error that had no Sync behind it yet."""
+    ending: Ending | None = None
+    is_draining: bool = False
+    has_said_goodbye: bool = False
+    """The client has sent Terminate: nothing comes after it."""
+    is_mid_segment: bool = False
+    """Extended-query messages were admitted since the last Sync or Query."""
+    copy_execute: Expected | None = None
+    unsafe: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    records: int = 0
+    statements: int = 0
+    tried_names: set[RelationName] = field(default_factory=set)
+    tried_functions: set[FunctionName] = field(default_factory=set)
+    """Names for which a newer catalogue was asked for in vain."""
+    awaits_catalogue: bool = False
+    catalogue_failure: str | None = None
+    analyses: dict[bytes, Analysis] = field(default_factory=dict)
+    """Answers of the worker, each until the message that asked for it is admitted."""
+    awaited_analysis: int = 0
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way: no transaction, no answer owed, no pipeline that waits for its Sync."""
+        return self.transaction == IDLE and not self.expected and not self.is_mid_segment
+
+    def new_audit_id(self) -> str:
+        """A fresh record id, to be told to the client before the record is written."""
+        return record_id(int(self.now * 1000), self.context.draw(RANDOM_BYTES))
+
+    def append(self, kind: str, body: Mapping[str, Any], durability: Durability, audit_id: str | None = None) -> int:
+        """Append a record and wait for its safety.
+
+        Returns: the number under which `RecordSafe` will name it.
+        """
+        self.records += 1
+        self.unsafe.add(self.records)
+        self.effects.append(AppendRecord(self.records, kind, body, durability, audit_id))
+        return self.records
+
+    def observe(self, metric: str, *labels: str, amount: float = 1.0) -> None:
+        """Count something."""
+        self.effects.append(Observe(metric, labels, amount))
+
+    def queue(self, message: ToServer) -> None:
+        """Queue a message for the server, and expect its answer where it has one."""
+        self.to_server.add(message)
+        if message.entry is not None:
+            self.expected.add(message.entry)
+
+    def ask_for_catalogue(self) -> None:
+        """Ask for a catalogue that is newer than what the session has met."""
+        if not self.awaits_catalogue:
+            self.awaits_catalogue = True
+            self.changes.count_asked = self.changes.count
+            self.effects.append(LoadCatalogue(None if self.catalogue is None else self.catalogue.generation))
+
+    def needs_catalogue_for(self, facts: StatementFacts) -> bool:
+        """Whether a statement names what the catalogue doesn't have, or the catalogue is known to be old."""
+        if self.catalogue is None:
+            return True
+        if facts.verb in _RUNS_NOTHING:
+            return False
+        if self.changes.is_stale:
+            return True
+        unknown = {name for name in facts.reads | facts.writes if not self.catalogue.knows(name)} - self.tried_names
+        if facts.verb is Verb.CREATE:
+            unknown -= facts.writes
+        # A function that is neither the server's own nor in the catalogue is newer than the catalogue, and may read anything.
+        functions = {name for name in facts.functions if not is_built_in(name) and name.name not in self.catalogue.opaque_functions}
+        functions -= self.tried_functions
+        self.tried_names |= unknown
+        self.tried_functions |= functions
+        return bool(unknown or functions)
+
+    def note_schema_change(self, facts: StatementFacts) -> bool:
+        """Note what a statement that is admitted now may change.
+
+        Returns: whether the catalogue has to be read again after it.
+        """
+        catalogue = self.catalogue
+        runs_code = facts.verb in (Verb.CALL, Verb.DO) or (
+            catalogue is not None and any(name.name in catalogue.volatile_functions for name in facts.functions)
+        )
+        inner = any(self.note_schema_change(child) for child in facts.children)
+        if facts.verb not in _CHANGES_SCHEMA and Hazard.SCHEMA_CHANGE not in facts.hazards:
+            self.changes.has_any |= runs_code
+            return runs_code or inner
+        self.changes.has_any = True
+        kind = facts.object_kind or ""
+        is_plain = facts.verb in (Verb.COMMENT, Verb.DROP) or (facts.verb is Verb.CREATE and kind in _PLAIN_OBJECTS)
+        if not is_plain:
+            self.changes.is_opaque = True
+        if kind in _CODE_OBJECTS or kind == "extension":
+            self.changes.has_code = True
+        return True
