@@ -135,6 +135,14 @@ _CLASSIFIED = (
     ),
 )  # fmt: skip
 
+_ROW_SECURITY = (
+    _rule(
+        "row_security", Effect.DENY, _having(Trait.ROW_SECURITY_OFF), ReasonCode.POLICY_DENIED,
+        "Row-level security stays on where classified columns are held.",
+        "Leave `SET row_security = off` out; pg_dump needs it, and dumps databases without classified columns.",
+    ),
+)  # fmt: skip
+
 _DESTRUCTIVE = "The statement drops or empties database objects, and what they hold is lost."
 _UNCONDITIONAL = "The statement changes every row of a table: its condition is missing or always true."
 _UNCONDITIONAL_HINT = "Add a WHERE clause that names the rows to change, for instance by their key."
@@ -201,6 +209,7 @@ BASELINE_RULES = (
     *_AGENT_RULES,
     *_REFUSED_EVERYWHERE,
     *_CLASSIFIED,
+    *_ROW_SECURITY,
     *_BY_ENVIRONMENT,
     *_ALLOWED,
 )

@@ -51,6 +51,8 @@ class Trait(StrEnum):
     """COPY to the client from relations with classified columns that the principal may not see unmasked."""
     CLASSIFIED_WRITE = "classified_write"
     """It may store a classified value, which the principal may not see, where nothing masks it."""
+    ROW_SECURITY_OFF = "row_security_off"
+    """It switches row-level security off in a database that holds classified columns."""
 
 
 Property = Hazard | Trait

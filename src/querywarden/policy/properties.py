@@ -38,6 +38,9 @@ _LARGE_OBJECT_READS = frozenset({"lo_get", "loread", "lo_open", "lo_close", "lo_
 
 _TEMPORARY_KINDS = ("table", "sequence", "index")
 
+_ON = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"})
+"""How PostgreSQL spells a boolean setting that is on."""
+
 _NOTIFYING = frozenset({"pg_notify", "setval", "pg_logical_emit_message"})
 
 
@@ -102,6 +105,8 @@ def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool)
         yield Trait.CLASSIFIED_COPY
     if runs and flow.stores_classified(facts):
         yield Trait.CLASSIFIED_WRITE
+    if catalogue.has_classified and any(s.name == "row_security" and (s.value or "on").lower() not in _ON for s in facts.settings):
+        yield Trait.ROW_SECURITY_OFF
 
 
 def is_temporary(facts: StatementFacts) -> bool:

@@ -1,0 +1,153 @@
+"""The reference page of the policy language, made from the models that read a policy file and from the baseline itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from querywarden.admin.policy import told_what, told_where, told_who
+from querywarden.config.policy_file import (
+    AccessSection,
+    ColumnSection,
+    GroupSection,
+    LimitSection,
+    PolicyFile,
+    RevealSection,
+    RuleSection,
+    WhoSection,
+)
+from querywarden.model.catalogue import DataClass
+from querywarden.model.facts import Hazard, Verb
+from querywarden.policy.baseline import BASELINE_LIMITS, BASELINE_RULES
+from querywarden.policy.language import Property, Trait
+
+PROPERTY_TEXTS: dict[Property, str] = {
+    Hazard.UNCONDITIONAL: "an UPDATE or DELETE, at any depth, without a condition",
+    Hazard.TAUTOLOGICAL: "an UPDATE or DELETE, at any depth, whose condition is always true as far as the text shows",
+    Hazard.SCHEMA_CHANGE: "any change of the schema",
+    Hazard.DESTRUCTIVE_DDL: "DROP or TRUNCATE, or an ALTER that drops a column, partition or constraint",
+    Hazard.PRIVILEGE: "GRANT, roles, ownership, default privileges, policies, security labels, SECURITY DEFINER",
+    Hazard.ROLE_SWITCH: "SET ROLE or SET SESSION AUTHORIZATION, in whatever form",
+    Hazard.FILE_ACCESS: "files of the database server",
+    Hazard.PROGRAM: "programs on the database server",
+    Hazard.NETWORK: "other hosts, reached from the database server",
+    Hazard.CODE_LOADING: "LOAD, CREATE EXTENSION, CREATE LANGUAGE, C functions",
+    Hazard.DYNAMIC_SQL: "text that is run as SQL: DO, query_to_xml and the like",
+    Hazard.DATA_MODIFYING_CTE: "a WITH clause that changes rows",
+    Hazard.EXPLAIN_ANALYZE: "EXPLAIN ANALYZE, which runs the statement",
+    Hazard.ANALYSIS_SETTING: "a change of a setting that the analysis rests on",
+    Hazard.SERVER_ADMIN: "ALTER SYSTEM, other sessions' ends, replication slots, reload and the like",
+    Hazard.DANGEROUS_FUNCTION: "a built-in function that is not on the list of harmless ones",
+    Hazard.CROSS_JOIN: "relations joined without a condition",
+    Hazard.NO_LIMIT: "a SELECT without LIMIT",
+    Hazard.TWO_PHASE: "PREPARE TRANSACTION and what belongs to it",
+    Hazard.WHOLE_RELATION_EXPORT: "COPY to the client of a relation, or of a query without a condition",
+    Trait.READ_ONLY: "it reads, changes nothing that lasts and is no export: SELECT, SHOW, EXPLAIN, cursors, transactions, settings",
+    Trait.CHANGES_DATA: "it may change rows, schema, privileges or anything else that lasts",
+    Trait.TEMPORARY: "what it changes are temporary tables: made as such, or named in pg_temp",
+    Trait.OWN_FUNCTION: "it calls a function, operator or cast of the database's own",
+    Trait.VOLATILE_FUNCTION: "it calls a procedure or volatile function of the database's own",
+    Trait.LARGE_OBJECT: "it calls a function of large objects",
+    Trait.UNKNOWN_RELATION: "it names a relation that the catalogue does not have",
+    Trait.TOUCHES_CLASSIFIED: "values of classified columns may take part in it",
+    Trait.ROW_SECURITY_OFF: "it switches row-level security off in a database that holds classified columns",
+    Trait.CLASSIFIED_COPY: "COPY to the client from relations with classified columns that the principal may not see",
+    Trait.CLASSIFIED_WRITE: "it may store a classified value, which the principal may not see, where nothing masks it",
+}
+"""What each property says of a statement."""
+
+_INTRODUCTION = """\
+# Policy
+
+<!-- Made by `querywarden.admin.policy_reference`; a test compares them. -->
+
+A policy says who may reach which database, what may be done there, what is seen unmasked, and how much. It is one YAML file, named by
+`policy.file` in the configuration; without one the built-in baseline below is in force alone. It is read again on SIGHUP and when it
+changes; a file with a mistake leaves the policy before it in force. `config/policy.example.yaml` is an example with comments.
+
+    querywarden policy check policy.yaml
+    querywarden policy explain policy.yaml --statement "DELETE FROM orders" --principal alice --group developers \\
+        --kind human --database shop --environment production
+
+`check` prints the rules, or file, line and what would be right (exit code 1). `explain` shows which rules match a statement and which
+one decides. Neither needs a server. `--catalogue FILE` gives `explain` the classes of columns (`schema.relation: {column: class}`).
+
+## How a decision is made
+
+1. Each part of a statement is judged: the statement itself, and what it holds (data-modifying WITH clauses, the bodies of EXPLAIN, COPY,
+   PREPARE and DECLARE). The worst part decides. What plain EXPLAIN only explains counts as not run.
+2. A rule matches when all of its fields do. A field left out asks nothing; of several values in a field one is enough.
+3. **Deny beats hold beats allow, and what no rule allows is refused.** Adding a deny never allows more.
+4. An allow rule with `overrides` puts the rules it names out of force for the parts that it matches. Some rules can't be overridden.
+5. Relations in a statement may be written without their schema. Deny and hold rules match if *any* relation that the name may mean
+   does, allow rules only if *all* of them do, and all relations of the statement. Views are relations of their own: a rule about a
+   table does not speak of the views over it.
+6. An allow rule with `functions` needs every function of the database's own in the statement to match, and every function at all where
+   the statement calls a dangerous one.
+
+Globs know `*` (any run of characters) and `?` (one character). One value may stand in place of a list of one.
+
+Who may change the schema of a database can give columns other names, and so take them out of a class that their names gave them.
+Label a database that holds real personal data as production, where changes of the schema are held.
+"""
+
+
+def policy_reference() -> str:
+    """The page `docs/reference/policy.md`."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield _INTRODUCTION
+    yield "## The file\n"
+    yield from _fields(PolicyFile)
+    sections: tuple[tuple[str, type[BaseModel]], ...] = (
+        ("An entry of `access`", AccessSection),
+        ("An entry of `rules`", RuleSection),
+        ("An entry of `reveal`", RevealSection),
+        ("A value of `columns`", ColumnSection),
+        ("An entry of `limits`", LimitSection),
+        ("`who`", WhoSection),
+        ("`who.not`", GroupSection),
+    )
+    for heading, model in sections:
+        yield f"## {heading}\n"
+        yield (model.__doc__ or "").strip() + "\n"
+        yield from _fields(model)
+    yield "## Properties of statements\n"
+    yield "| property | the statement … |\n|---|---|"
+    for each, text in PROPERTY_TEXTS.items():
+        yield f"| `{each.value}` | {text} |"
+    yield "\n## Verbs\n"
+    yield ", ".join(f"`{verb.value}`" for verb in Verb) + ".\n"
+    yield "## Classes\n"
+    yield ", ".join(f"`{each.value}`" for each in DataClass) + ".\n"
+    yield from _baseline()
+
+
+def _fields(model: type[BaseModel]) -> Iterator[str]:
+    yield "| key | meaning |\n|---|---|"
+    for name, field in model.model_fields.items():
+        needed = " Required." if field.is_required() else ""
+        yield f"| `{field.alias or name}` | {field.description}{_default(field.get_default(call_default_factory=False))}{needed} |"
+    yield ""
+
+
+def _default(value: Any) -> str:
+    return f" Default: `{value}`." if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _baseline() -> Iterator[str]:
+    yield "## The built-in baseline\n"
+    yield "`extends: none` leaves it out, but for the rules marked with *.\n"
+    yield "| rule | effect | for | where | what | told as |\n|---|---|---|---|---|---|"
+    for rule in BASELINE_RULES:
+        mark = "*" if rule.is_fixed else ""
+        told = f"{rule.sentence} {rule.hint}".strip().replace("|", "\\|")
+        cells = (f"`{rule.id}`{mark}", rule.effect.value, told_who(rule.who), told_where(rule.where), told_what(rule.what), told)
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+    for limit in BASELINE_LIMITS:
+        yield f"`{limit.id}`: {told_who(limit.who)}, {told_where(limit.where)}: at most {limit.rows_max} rows per statement."
