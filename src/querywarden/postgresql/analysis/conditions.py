@@ -142,7 +142,11 @@ class _Judge:
         pattern = fold(right)
         if isinstance(pattern, str) and _is_any_text(operator, pattern):
             return Truth.TRUE
-        if isinstance(pattern, int) and (operator, pattern) in ((">=", 0), (">", -1), ("<>", -1)) and _is_never_negative(left, self._shapes):
+        if (
+            isinstance(pattern, int)
+            and (operator, pattern) in ((">=", 0), (">", -1), ("<>", -1))
+            and _is_never_negative(left, self._shapes)
+        ):
             return Truth.TRUE
         if operator == "=" and isinstance(pattern, bool):
             truth = self.truth(left) if "ColumnRef" not in left else Truth.BY_ROW

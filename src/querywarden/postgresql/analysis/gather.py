@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from querywarden.model.facts import Expression, Hazard, SettingChange, StatementFacts, Verb
 from querywarden.model.resource import FunctionName, RelationName
 from querywarden.postgresql.analysis.functions import AGGREGATES, SYSTEM_RELATIONS, function_name, hazards_of_function
-from querywarden.postgresql.analysis.joins import has_column
+from querywarden.postgresql.analysis.joins import has_column, is_given
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.settings import argument_change, hazards_of_change
 from querywarden.postgresql.analysis.statements import STATEMENTS
@@ -203,6 +203,9 @@ def _visit_call(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[An
     arguments = body.get("args", ())
     if name == "setval" and not has_column(arguments):
         # As migrations and dumps call it; made of a column, it would keep a value where anybody reads it.
+        gatherer.functions.add(function_name(schema, name))
+    elif name == "pg_notify" and all(is_given(argument) for argument in arguments):
+        # NOTIFY with parameters, as programs call it; made of anything else, its payload would carry values past the masks.
         gatherer.functions.add(function_name(schema, name))
     else:
         gatherer.call(schema, name, len(arguments))

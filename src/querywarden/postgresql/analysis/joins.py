@@ -76,3 +76,10 @@ def has_column(root: Any) -> bool:
                 return True
             stack.extend(value for value in node.values() if type(value) is dict or type(value) is list)
     return False
+
+
+def is_given(node: Node) -> bool:
+    """Whether an expression is a constant or a parameter, casts aside: what the client itself has sent."""
+    while "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    return "A_Const" in node or "ParamRef" in node

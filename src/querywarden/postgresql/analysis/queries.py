@@ -9,6 +9,7 @@ from querywarden.postgresql.analysis.expressions import describe_query
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.joins import is_unlinked
 from querywarden.postgresql.analysis.parse import Node
+from querywarden.postgresql.analysis.settings import with_settings_named
 
 _NOT_WALKED = frozenset({"withClause", "fromClause", "intoClause", "larg", "rarg"})
 
@@ -22,7 +23,7 @@ def read_select(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         make_table(gatherer, into, "table")
         gatherer.read_child({"SelectStmt": query}, scope)
         return
-    read_query(gatherer, body, scope)
+    read_query(gatherer, with_settings_named(body), scope)
     gatherer.outputs = describe_query(body, row_names(gatherer))
     if "limitCount" not in body and "groupClause" not in body and gatherer.reads and not gatherer.is_aggregated:
         gatherer.hazards.add(Hazard.NO_LIMIT)

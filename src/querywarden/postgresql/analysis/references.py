@@ -69,8 +69,8 @@ class Shapes:
         known = self._shapes.get(id(node))
         if known is not None:
             return known[1]
-        is_cast = type(node) is dict and "TypeCast" in node
-        shape = self.of(node["TypeCast"]["arg"]) if is_cast else self._number(self._parts(node))
+        cast = node.get("TypeCast") if type(node) is dict else None
+        shape = self._number(self._parts(node)) if cast is None else self.of(cast["arg"])
         # The node is kept, so that no other one can come to have its id.
         self._shapes[id(node)] = (node, shape)
         return shape

@@ -74,6 +74,37 @@ def argument_change(arguments: list[Node] | tuple[Node, ...]) -> SettingChange |
     return _change(name.lower(), "" if value is None else value, is_local)
 
 
+def with_settings_named(select: Node) -> Node:
+    """A SELECT over `pg_settings` with `WHERE name = 'x'`, with that name in place of the column in its calls of set_config.
+
+    pg_dump sets a setting so where the server has it; every row that is selected has the name that the condition tells.
+    """
+    items = select.get("fromClause", ())
+    relation = items[0].get("RangeVar", {}) if len(items) == 1 else {}
+    if relation.get("relname") != "pg_settings" or relation.get("schemaname", "pg_catalog") != "pg_catalog":
+        return select
+    condition = select.get("whereClause", {}).get("A_Expr", {})
+    is_equality = condition.get("kind") == "AEXPR_OP" and condition["name"][-1]["String"]["sval"] == "="
+    if not is_equality or not _is_name_column(condition.get("lexpr")) or _constant(condition.get("rexpr")) is None:
+        return select
+    targets = [_with_name(target, condition["rexpr"]) for target in select.get("targetList", ())]
+    return {**select, "targetList": targets}
+
+
+def _is_name_column(node: Any) -> bool:
+    fields = node.get("ColumnRef", {}).get("fields", ()) if type(node) is dict else ()
+    return len(fields) == 1 and fields[0].get("String", {}).get("sval") == "name"
+
+
+def _with_name(target: Node, name: Node) -> Node:
+    value = target.get("ResTarget", {}).get("val", {})
+    call = value.get("FuncCall", {})
+    arguments = call.get("args", ())
+    if not arguments or call["funcname"][-1]["String"]["sval"] != "set_config" or not _is_name_column(arguments[0]):
+        return target
+    return {"ResTarget": {**target["ResTarget"], "val": {"FuncCall": {**call, "args": [name, *arguments[1:]]}}}}
+
+
 def hazards_of_change(change: SettingChange) -> frozenset[Hazard]:
     """The hazards of a change; RESET, and SET to DEFAULT, go back to what the session started with."""
     name, value = change.name, change.value
