@@ -21,7 +21,10 @@ def decision(text: str, *relations: Relation) -> object:
     return decide(BASELINE, Request(ALICE, SHOP, analysis[0], Catalogue("1", {r.id: r for r in relations})))
 
 
-@pytest.mark.parametrize("text", ["SET row_security = off", "SET LOCAL row_security TO 'no'", "SELECT set_config('row_security', '0', false)"])
+OFF = ("SET row_security = off", "SET LOCAL row_security TO 'no'", "SELECT set_config('row_security', '0', false)")
+
+
+@pytest.mark.parametrize("text", OFF)
 def test_it_stays_on_where_classified_columns_are_held(text: str) -> None:
     assert "baseline.row_security" == getattr(decision(text, USERS), "rule", None)
     assert isinstance(decision(text), Allow)

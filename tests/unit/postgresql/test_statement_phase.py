@@ -53,7 +53,8 @@ def test_a_query_goes_out_on_a_permit_and_its_rows_come_back() -> None:
 def test_classified_columns_are_masked_and_recorded() -> None:
     desk = Desk()
     desk.from_client(query("select username, email from users"))
-    desk.from_server(row_description(("username", USERS, 2, TEXT), ("email", USERS, 3, TEXT)), row(b"ann", CANARY), complete("SELECT 1"), ready())
+    described = row_description(("username", USERS, 2, TEXT), ("email", USERS, 3, TEXT))
+    desk.from_server(described, row(b"ann", CANARY), complete("SELECT 1"), ready())
     assert CANARY not in bytes(desk.client)
     assert b"ann" in bytes(desk.client)
     done = desk.bodies("db.query.completed")[-1]
@@ -199,7 +200,8 @@ def test_after_an_error_without_sync_everything_is_skipped() -> None:
 def test_error_text_of_a_statement_that_touches_classified_columns_is_withheld() -> None:
     desk = Desk()
     desk.from_client(query("select email::int from users"))
-    desk.from_server(error("22P02", f"invalid input syntax for type integer: \"{CANARY.decode()}\"", D=CANARY.decode(), W="somewhere"), ready())
+    text = f'invalid input syntax for type integer: "{CANARY.decode()}"'
+    desk.from_server(error("22P02", text, D=CANARY.decode(), W="somewhere"), ready())
     assert CANARY not in bytes(desk.client)
     told = fields_of(desk.to_client()[0][1])
     assert "22P02" == told["C"]
@@ -215,10 +217,8 @@ def test_error_text_of_other_statements_is_the_servers_own() -> None:
 def test_constraint_names_stay_and_values_go() -> None:
     desk = Desk()
     desk.from_client(query("insert into users (id, email) values (1, 'a@b.c')"))
-    desk.from_server(
-        error("23505", 'duplicate key value violates unique constraint "users_email_key"', D=f"Key (email)=({CANARY.decode()})", n="users_email_key"),
-        ready(),
-    )
+    text = 'duplicate key value violates unique constraint "users_email_key"'
+    desk.from_server(error("23505", text, D=f"Key (email)=({CANARY.decode()})", n="users_email_key"), ready())
     assert CANARY not in bytes(desk.client)
     told = fields_of(desk.to_client()[0][1])
     assert "users_email_key" == told["n"]
