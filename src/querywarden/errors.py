@@ -67,6 +67,7 @@ class ReasonCode(StrEnum):
     UNKNOWN_STATEMENT = "unknown_statement"
     STATEMENT_TOO_LARGE = "statement_too_large"
     ROW_TOO_LARGE = "row_too_large"
+    ROW_LIMIT = "row_limit"
     UNSUPPORTED = "unsupported"
     LOG_UNAVAILABLE = "log_unavailable"
     CATALOGUE_UNAVAILABLE = "catalogue_unavailable"
@@ -100,6 +101,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ReasonCode.UNKNOWN_STATEMENT: Reason("42501", 1235, "db.query.decided"),
     ReasonCode.STATEMENT_TOO_LARGE: Reason("54000", 1153, "db.query.decided"),
     ReasonCode.ROW_TOO_LARGE: Reason("54000", 1153, "db.query.completed"),
+    ReasonCode.ROW_LIMIT: Reason("54000", 1104, "db.query.completed"),
     ReasonCode.UNSUPPORTED: Reason("0A000", 1235, "db.query.decided"),
     ReasonCode.LOG_UNAVAILABLE: Reason("53100", 1021, "log.unavailable"),
     ReasonCode.CATALOGUE_UNAVAILABLE: Reason("57P03", 1105, "db.query.decided"),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
 from querywarden.model.facts import Hazard, StatementFacts, Unanalysable, Verb
 from querywarden.postgresql.analysis import analyse
 
@@ -327,3 +328,27 @@ def test_any_words_are_answered_with_known_verbs(words: list[str]) -> None:
         assert analysis.reason in ("syntax", "too_complex")
     else:
         assert all(facts.verb is not Verb.UNKNOWN for facts in analysis)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT p.leak FROM products p",
+        "SELECT (p).leak FROM products p",
+        "SELECT (SELECT q.leak FROM products q LIMIT 1)",
+        "SELECT name FROM products UNION SELECT p.leak FROM products p",
+        "SELECT p.leak FROM products p JOIN decoy ON true",
+        "INSERT INTO decoy (leak) SELECT p.leak FROM products p",
+    ],
+)
+def test_a_function_written_as_an_attribute_is_seen(text: str) -> None:
+    def relation(number: int, name: str, *columns: str, data_class: DataClass | None = None) -> Relation:
+        given = None if data_class is None else Classification(data_class, "name")
+        return Relation(number, "public", name, "table", {at: Column(at, column, "text", given) for at, column in enumerate(columns, 1)})
+
+    users = relation(3, "users", "email", data_class=DataClass.EMAIL)
+    relations = (relation(1, "products", "id", "name"), relation(2, "decoy", "leak"), users)
+    catalogue = Catalogue("1", {each.id: each for each in relations}, opaque_functions=frozenset({"leak"}))
+    analysis = analyse(text.encode())
+    assert isinstance(analysis, tuple)
+    assert catalogue.touches_classified(analysis[0])

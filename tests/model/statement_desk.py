@@ -199,3 +199,8 @@ def error(sqlstate: str = "22P02", message: str = "bad", **fields: str) -> bytes
     for code, value in fields.items():
         body += code.encode() + value.encode() + b"\0"
     return encode(b"E", body + b"\0")
+
+
+def kinds_of(messages: list[tuple[str, bytes]]) -> str:
+    """The types of messages, one letter each."""
+    return "".join(kind for kind, _ in messages)

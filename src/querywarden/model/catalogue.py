@@ -142,7 +142,17 @@ class Catalogue:
         """Whether a statement calls code of the database's own, which may read any relation."""
         if any(f.schema != "pg_catalog" and f.name in self.opaque_functions for f in facts.functions):
             return True
+        # Whether `t.f` is a column or a call of f(t), the server alone knows; a column of that name elsewhere proves nothing.
+        if not facts.attribute_names.isdisjoint(self.opaque_functions):
+            return True
         return not (facts.operators.isdisjoint(self.opaque_operators) and facts.cast_types.isdisjoint(self.opaque_casts))
+
+    def calls_volatile(self, facts: StatementFacts) -> bool:
+        """Whether a statement calls a volatile function of the database's own, which may change anything."""
+        if any(f.schema != "pg_catalog" and f.name in self.volatile_functions for f in facts.functions):
+            return True
+        names = facts.attribute_names & self.volatile_functions
+        return bool(names) and not names <= {column.name for relation in self.touched(facts) for column in relation.columns.values()}
 
     def touches_classified(self, facts: StatementFacts) -> bool:
         """Whether values of classified columns may take part in a statement; errs towards yes."""

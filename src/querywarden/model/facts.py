@@ -150,6 +150,8 @@ class StatementFacts:
     """COPY FROM STDIN or TO STDOUT: data flows on the wire."""
     cursor_is_held: bool = False
     children: tuple[StatementFacts, ...] = ()
+    attribute_names: frozenset[str] = frozenset()
+    """The last parts of qualified names and the fields taken out of rows: `t.f` may call a function `f` of the row `t`."""
 
     @property
     def changes_data(self) -> bool:

@@ -77,8 +77,7 @@ def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: b
 
 
 def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> Iterator[Trait]:
-    names = {function.name for function in facts.functions if function.schema != "pg_catalog"}
-    is_volatile = not names.isdisjoint(catalogue.volatile_functions)
+    is_volatile = catalogue.calls_volatile(facts)
     large_objects = {function.name for function in facts.functions} & LARGE_OBJECT_FUNCTIONS
     changes = runs and (
         facts.changes_data or bool(large_objects - _LARGE_OBJECT_READS) or any(function.name in _NOTIFYING for function in facts.functions)

@@ -58,6 +58,11 @@ class Execution:
     bytes_out: int = 0
     is_finished: bool = False
 
+    @property
+    def rows_so_far(self) -> int:
+        """The rows that were passed on."""
+        return self.rows + (0 if self.masker is None else int(self.masker.rows))
+
 
 @dataclass(slots=True, eq=False)
 class Expected:

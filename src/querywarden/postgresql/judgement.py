@@ -107,6 +107,7 @@ def _with_body(facts: StatementFacts, body: StatementFacts) -> StatementFacts:
         functions=facts.functions | body.functions,
         operators=facts.operators | body.operators,
         cast_types=facts.cast_types | body.cast_types,
+        attribute_names=facts.attribute_names | body.attribute_names,
         hazards=facts.hazards | body.hazards,
         outputs=body.outputs,
         aliases=facts.aliases | body.aliases,
@@ -197,8 +198,7 @@ def durability_of(state: SessionState, facts: StatementFacts, shown: StatementFa
         return durability.refusals
     catalogue = state.catalogue or NO_CATALOGUE
     changes = facts.changes_data or (shown is not None and shown.changes_data)
-    changes = changes or any(name.name in catalogue.volatile_functions for name in facts.functions)
-    return durability.writes if changes else durability.reads
+    return durability.writes if changes or catalogue.calls_volatile(facts) else durability.reads
 
 
 def judge_refused(state: SessionState, stage: str, length: int, refusal: Refusal, text: bytes | None = None) -> Judgement:

@@ -7,13 +7,13 @@ Spec: PostgreSQL 18, "Message Flow".
 
 from __future__ import annotations
 
-from querywarden.errors import PeerViolation, ReasonCode
-from querywarden.postgresql import asynchronous, errors_of_server
+from querywarden.errors import PeerViolation
+from querywarden.postgresql import asynchronous, errors_of_server, row_limits
 from querywarden.postgresql.completion import carry_out, finish
 from querywarden.postgresql.expected import Awaited, Execution, Expected
 from querywarden.postgresql.framing import HEADER_BYTES, encode, read_header
 from querywarden.postgresql.messages.backend import decode_command_complete, decode_ready_for_query
-from querywarden.postgresql.refusal import refusal_for
+from querywarden.postgresql.refusal import Refusal
 from querywarden.postgresql.row_errors import RowTooLarge
 from querywarden.postgresql.row_plan import UnknownRelation, plan_rows
 from querywarden.postgresql.rows import relay_rows
@@ -28,13 +28,18 @@ _LARGE_TEXT = frozenset(b"EN")
 class ServerAnswers:
     """The server's byte stream of one session, and how far it has been worked through."""
 
-    __slots__ = ("_is_muted", "_partial", "_position", "_relaying", "_server_key", "_state", "_tried", "has_ended", "is_waiting")
+    __slots__ = (
+        "_is_muted", "_partial", "_position", "_relaying", "_row_left", "_server_key", "_state", "_tried", "has_ended",
+        "is_waiting",
+    )  # fmt: skip
 
     def __init__(self, state: SessionState, server_key: tuple[int, bytes] | None) -> None:
         self._state = state
         self._server_key = server_key
         self._partial = b""
         self._position = 0
+        self._row_left = 0
+        """Bytes of a masked row that are still to come, where rows are counted."""
         self._relaying = 0
         """Bytes of a relayed message that are still to come."""
         self._is_muted = False
@@ -92,7 +97,9 @@ class ServerAnswers:
                 continue
             execution = self._running()
             if execution is not None and execution.masker is not None and execution.masker.is_mid_row:
-                position = self._mask_rows(data, position, end, execution)
+                stop = end if execution.allow.rows_max is None else min(end, position + self._row_left)
+                self._row_left -= stop - position
+                position = self._mask_rows(data, position, stop, execution)
                 continue
             if end - position < HEADER_BYTES:
                 break
@@ -139,6 +146,11 @@ class ServerAnswers:
             self._plan_described(execution)
         if execution is None or execution.row_plan is None:
             raise PeerViolation("the server sent a row that nothing asked for")
+        if execution.allow.rows_max is not None and not self._is_muted:
+            end, self._row_left = row_limits.end_of_rows(data, position, end, execution.allow.rows_max - execution.rows_so_far)
+            if end == position:
+                self._end_result(execution, row_limits.refusal(execution))
+                end = len(data)
         if execution.masker is not None and not self._is_muted:
             return self._mask_rows(data, position, end, execution)
         stop, rows, remaining = relay_rows(data, position, end)
@@ -153,23 +165,18 @@ class ServerAnswers:
             out, stop = execution.masker.feed(data, position, end)
         except RowTooLarge as too_large:
             self._send(too_large.out)
-            self._end_result(execution)
+            self._end_result(execution, row_limits.refusal_of_size(execution, self._state.context.limits.row_buffered_bytes_max))
             self._relaying = too_large.remaining
             return too_large.position
         execution.bytes_out += len(out)
         self._send(out)
         return int(stop)
 
-    def _end_result(self, execution: Execution) -> None:
-        """A row can't be masked within bounds: the client gets an error, the server a cancel, and the rest is dropped."""
+    def _end_result(self, execution: Execution, refusal: Refusal) -> None:
+        """A result may not go on: the client gets an error, the server a cancel, and the rest is dropped."""
         state = self._state
-        refusal = refusal_for(
-            ReasonCode.ROW_TOO_LARGE,
-            execution.act.audit_id,
-            "a row is too large to be masked",
-            f"Leave the large masked column out, or cut it; rows up to {state.context.limits.row_buffered_bytes_max} bytes are masked.",
-        )
         finish(state, execution, "refused", sqlstate=refusal.sqlstate)
+        state.observe("refusals", refusal.reason.value)
         self._send(refusal.error())
         self._is_muted = True
         if self._server_key is not None:
@@ -191,8 +198,10 @@ class ServerAnswers:
             size = 1 + read_header(data, stop, self._state.context.limits.server_message_bytes_max)[1]
         present = min(stop, end)
         execution.rows += rows
-        execution.bytes_out += present - position
         self._relaying = stop - present
+        if execution.allow.rows_max is not None and execution.rows > execution.allow.rows_max and not self._is_muted:
+            self._end_result(execution, row_limits.refusal(execution))
+        execution.bytes_out += present - position
         self._send(data[position:present])
         return present
 

@@ -157,9 +157,7 @@ class SessionState:
         Returns: whether the catalogue has to be read again after it.
         """
         catalogue = self.catalogue
-        runs_code = facts.verb in (Verb.CALL, Verb.DO) or (
-            catalogue is not None and any(name.name in catalogue.volatile_functions for name in facts.functions)
-        )
+        runs_code = facts.verb in (Verb.CALL, Verb.DO) or (catalogue is not None and catalogue.calls_volatile(facts))
         inner = any(self.note_schema_change(child) for child in facts.children)
         if facts.verb not in _CHANGES_SCHEMA and Hazard.SCHEMA_CHANGE not in facts.hazards:
             self.changes.has_any |= runs_code

@@ -47,9 +47,9 @@ class Gatherer:
     """What has been seen of one statement so far; `facts` closes it."""
 
     __slots__ = (
-        "aliases", "assignments", "cast_types", "children", "cursor_is_held", "end", "from_is_plain", "functions", "hazards",
-        "is_aggregated", "is_from_stdin", "normalised", "object_kind", "operators", "outputs", "reads", "settings", "start", "subject_name",
-        "transaction", "verb", "writes",
+        "aliases", "assignments", "attribute_names", "cast_types", "children", "cursor_is_held", "end", "from_is_plain",
+        "functions", "hazards", "is_aggregated", "is_from_stdin", "normalised", "object_kind", "operators", "outputs", "reads",
+        "settings", "start", "subject_name", "transaction", "verb", "writes",
     )  # fmt: skip
 
     visits: ClassVar[dict[str, Callable[[Gatherer, Any, Scope, Callable[[Any], None]], None] | None]] = {}
@@ -64,6 +64,7 @@ class Gatherer:
         self.functions: set[FunctionName] = set()
         self.operators: set[str] = set()
         self.cast_types: set[str] = set()
+        self.attribute_names: set[str] = set()
         self.hazards: set[Hazard] = set()
         self.settings: list[SettingChange] = []
         self.outputs: tuple[Expression, ...] | None = None
@@ -115,6 +116,7 @@ class Gatherer:
         self.functions |= child.functions
         self.operators |= child.operators
         self.cast_types |= child.cast_types
+        self.attribute_names |= child.attribute_names
         self.hazards |= child.hazards
         self.settings += child.settings
         self.aliases |= child.aliases
@@ -127,7 +129,7 @@ class Gatherer:
             self.verb, self.normalised, self.start, self.end, frozenset(self.reads), frozenset(self.writes), frozenset(self.functions),
             frozenset(self.operators), frozenset(self.cast_types), frozenset(self.hazards), tuple(self.settings), self.outputs,
             self.assignments, frozenset(self.aliases), self.from_is_plain, self.object_kind, self.subject_name, self.transaction,
-            self.is_from_stdin, self.cursor_is_held, tuple(self.children),
+            self.is_from_stdin, self.cursor_is_held, tuple(self.children), frozenset(self.attribute_names),
         )  # fmt: skip
 
     def read(self, relation: Node, scope: Scope) -> None:
@@ -244,6 +246,17 @@ def _visit_type(gatherer: Gatherer, type_name: Any, scope: Scope, push: Callable
         gatherer.cast_types.add(names[-1]["String"]["sval"])
 
 
+def _visit_column(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[Any], None]) -> None:
+    fields = body["fields"]
+    if len(fields) > 1 and "String" in fields[-1]:
+        gatherer.attribute_names.add(fields[-1]["String"]["sval"])
+
+
+def _visit_indirection(gatherer: Gatherer, steps: list[Node], scope: Scope, push: Callable[[Any], None]) -> None:
+    gatherer.attribute_names.update(step["String"]["sval"] for step in steps if "String" in step)
+    push([step for step in steps if "String" not in step])
+
+
 def _visit_operator_name(gatherer: Gatherer, names: list[Node], scope: Scope, push: Callable[[Any], None]) -> None:
     gatherer.operators.add(names[-1]["String"]["sval"])
 
@@ -307,7 +320,8 @@ Gatherer.visits.update(
     {
         "A_Const": None,
         "lockedRels": None,
-        "ColumnRef": None,
+        "ColumnRef": _visit_column,
+        "indirection": _visit_indirection,
         "ParamRef": None,
         "String": None,
         "VariableSetStmt": None,
