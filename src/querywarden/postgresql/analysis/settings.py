@@ -79,7 +79,7 @@ def with_settings_named(select: Node) -> Node:
 
     pg_dump sets a setting so where the server has it; every row that is selected has the name that the condition tells.
     """
-    items = select.get("fromClause", ())
+    items: list[Node] = select.get("fromClause", [])
     relation = items[0].get("RangeVar", {}) if len(items) == 1 else {}
     if relation.get("relname") != "pg_settings" or relation.get("schemaname", "pg_catalog") != "pg_catalog":
         return select
@@ -92,14 +92,14 @@ def with_settings_named(select: Node) -> Node:
 
 
 def _is_name_column(node: Any) -> bool:
-    fields = node.get("ColumnRef", {}).get("fields", ()) if type(node) is dict else ()
+    fields: list[Node] = node.get("ColumnRef", {}).get("fields", []) if type(node) is dict else []
     return len(fields) == 1 and fields[0].get("String", {}).get("sval") == "name"
 
 
 def _with_name(target: Node, name: Node) -> Node:
     value = target.get("ResTarget", {}).get("val", {})
     call = value.get("FuncCall", {})
-    arguments = call.get("args", ())
+    arguments: list[Node] = call.get("args", [])
     if not arguments or call["funcname"][-1]["String"]["sval"] != "set_config" or not _is_name_column(arguments[0]):
         return target
     return {"ResTarget": {**target["ResTarget"], "val": {"FuncCall": {**call, "args": [name, *arguments[1:]]}}}}

@@ -1,0 +1,6 @@
+"""`python -m querywarden`: the command line."""
+
+from querywarden.cli.main import run
+
+if __name__ == "__main__":
+    run()

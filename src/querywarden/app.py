@@ -1,0 +1,274 @@
+"""The proxy: the only file that wires its parts together, starts them in order and stops them in the opposite one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import structlog
+import uvloop
+
+from querywarden import __version__
+from querywarden.audit import log_records
+from querywarden.audit.record_id import RANDOM_BYTES, record_id
+from querywarden.config.key_files import load_or_create_key
+from querywarden.config.loading import server_password
+from querywarden.config.models import Config
+from querywarden.config.watch import PolicyBroken, PolicyChanged, PolicyWatch
+from querywarden.errors import ConfigurationError
+from querywarden.masking.key import KEY_BYTES, MaskingKey
+from querywarden.model.principal import Principal
+from querywarden.model.resource import Database
+from querywarden.policy.evaluate import may_connect
+from querywarden.postgresql.analysis import analyse
+from querywarden.postgresql.login import Established, LoginSettings, Peer, ServerAccount
+from querywarden.postgresql.scram import ScramCache
+from querywarden.postgresql.session import PostgresSession
+from querywarden.postgresql.session_context import RecordDurability, SessionContext, StatementContext
+from querywarden.postgresql.startup import StartupMessage
+from querywarden.runtime.access_watch import EXPIRED, AccessWatch
+from querywarden.runtime.analysers import Analysers
+from querywarden.runtime.cancel import SessionRegistry
+from querywarden.runtime.catalogue_loader import CatalogueLoader
+from querywarden.runtime.catalogue_source import PostgresCatalogueSource
+from querywarden.runtime.credentials import CredentialVerifier, issuer_rules, issuer_sources
+from querywarden.runtime.dialer import Dialer
+from querywarden.runtime.driver import SessionDriver
+from querywarden.runtime.health import HealthServer
+from querywarden.runtime.journal_writer import JournalWriter
+from querywarden.runtime.keyset_refresh import KeySetRefresher
+from querywarden.runtime.listener import Door, Listener, open_socket
+from querywarden.runtime.logs import configure_logs
+from querywarden.runtime.metrics import Metrics
+from querywarden.runtime.server_connection import ServerConnection
+from querywarden.runtime.services import Services
+from querywarden.runtime.shutdown import Signals, drain
+from querywarden.runtime.sources import Sources
+from querywarden.runtime.timers import repeat
+from querywarden.runtime.tls import listener_context, load_listener_certificate
+from querywarden.runtime.transport_sides import ClosureWatch, Side
+from querywarden.session.effects import Durability
+from querywarden.storage.control_store import ControlStore
+from querywarden.storage.journal import Journal
+from querywarden.storage.journal_recovery import open_journal
+
+POLICY_LOOK_SECONDS = 1.0
+ANALYSES_KEPT = 4096
+"""Texts whose facts are kept, each at most `limits.analysis_inline_bytes_max` long."""
+
+
+def serve(config: Config) -> None:
+    """Run the proxy until it is told to stop. Raises: ConfigurationError, DependencyFailure when it can't start."""
+    configure_logs(config.log)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    proxy = Proxy(config)
+    try:
+        await proxy.start()
+        await proxy.run()
+    finally:
+        await proxy.stop()
+
+
+class Proxy:
+    """All parts of one proxy. What is made in `__init__` needs no loop to be undone but the log, which `stop` closes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.limits = config.limits.limits()
+        self.metrics = Metrics()
+        self.policy = PolicyWatch(config.policy.file)
+        self.accounts = server_accounts(config)
+        self.masking_key = MaskingKey(load_or_create_key(config.masking.key_file, KEY_BYTES, os.urandom))
+        self.store = ControlStore(config.control.url) if config.identity.service_tokens.enabled else None
+        self.keys = KeySetRefresher(issuer_sources(config.identity))
+        verifier = CredentialVerifier(issuer_rules(config.identity), self.keys, self.store)
+        self.access = AccessWatch(self.store, seconds=config.identity.recheck_seconds)
+        self.dialer = Dialer(config.databases, self.limits)
+        self.analysers = Analysers(config.analysis.workers, self.limits.analysis_seconds_max)
+        # Facts follow from a text alone, so equal texts share them; what they mean is decided anew each time.
+        self.analyse = lru_cache(maxsize=ANALYSES_KEPT)(analyse)
+        self.scram_cache = ScramCache()
+        self.catalogues = CatalogueLoader(
+            list(config.databases), self.connect_server, PostgresCatalogueSource(self._resource, lambda: self.policy.policy),
+            self.metrics, config.catalogue.poll_seconds,
+        )  # fmt: skip
+        self.journal: Journal = open_journal(config.audit.directory, version=__version__)
+        self.writer = JournalWriter(
+            self.journal, on_health=self._log_health_changed, on_queue=self.metrics.log_queue, on_sync=self.metrics.log_sync
+        )
+        self.services = Services(
+            self.writer, verifier, self.dialer, self.analysers, self.catalogues, self.access, self.metrics, self.limits, ClosureWatch()
+        )
+        self.registry = SessionRegistry()
+        self.door = Door(Sources(self.limits), self.registry, self.metrics, self.services.watch, self.make_driver)
+        self.listeners: list[Listener] = []
+        self.health = HealthServer(self.metrics, self._readiness())
+        self.signals = Signals(self.reload)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start all parts, the listeners last: nobody comes in before everything is there."""
+        self.writer.start()
+        policy = self.policy.policy
+        body = log_records.policy_loaded(policy.version, self.policy.source, len(policy.rules))
+        self.writer.append(log_records.POLICY_LOADED, body, Durability.DURABLE)
+        await self.keys.start()
+        self.signals.install()
+        loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(self.access.run()))
+        self._tasks.append(loop.create_task(repeat(POLICY_LOOK_SECONDS, self._look_at_policy, "policy watch")))
+        log = structlog.get_logger()
+        if self.config.admin.enabled:
+            host, port = await self.health.start(self.config.admin.host, self.config.admin.port)
+            log.info("health.listening", host=host, port=port)
+        self._open_listeners()
+        for listener in self.listeners:
+            listener.start()
+            host, port = listener.address
+            log.info("listener.listening", host=host, port=port, tls=listener.tls is not None)
+        # What is there now stays: the collector need not walk over it again and again.
+        gc.collect()
+        gc.freeze()
+        log.info("proxy.started", version=__version__, databases=list(self.config.databases), policy=policy.version[:12])
+
+    async def run(self) -> None:
+        """Wait until the proxy is told to stop, and let its sessions end."""
+        await self.signals.stop.wait()
+        await drain(self.door, self.listeners, self.registry, self.limits.drain_seconds_max, self.signals.stop_at_once)
+
+    async def stop(self) -> None:
+        """Stop what has been started; the log comes last, since the others still write to it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *(listener.stop() for listener in self.listeners), return_exceptions=True)
+        await self.health.stop()
+        await self.catalogues.stop()
+        await self.analysers.close()
+        await self.keys.stop()
+        await self.writer.close()
+        if self.store is not None:
+            self.store.close()
+        structlog.get_logger().info("proxy.stopped")
+
+    def reload(self) -> None:
+        """Read the policy and the TLS files again; what is broken stays as it was."""
+        log = structlog.get_logger()
+        log.info("reload.started")
+        self._tell_policy(self.policy.look(is_forced=True))
+        try:
+            for listener, settings in zip(self.listeners, self.config.listeners, strict=True):
+                if listener.tls is not None and settings.tls is not None:
+                    load_listener_certificate(listener.tls, settings.tls)
+            self.dialer.reload()
+        except ConfigurationError as error:
+            log.error("reload.tls_failed", detail=str(error))
+
+    def make_driver(self, startup: StartupMessage, peer: Peer, bound_database: str | None, side: Side, deadline: float) -> SessionDriver:
+        """The driver of a new session."""
+        session_id = record_id(int(time.time() * 1000), os.urandom(RANDOM_BYTES))
+        session = self.make_session(startup, peer, bound_database, session_id)
+        return SessionDriver(session, session_id, side, peer.ip, self.services, deadline)
+
+    def make_session(self, startup: StartupMessage, peer: Peer, bound_database: str | None, session_id: str) -> PostgresSession:
+        """A new session of a client."""
+        login = LoginSettings(self.accounts, self.authorise, os.urandom, bound_database, self.limits, self.scram_cache)
+        return PostgresSession(startup, SessionContext(session_id, peer, login, self._statements(session_id)))
+
+    def connect_server(self, database: str) -> ServerConnection:
+        """A connection of the proxy's own to a database's server, not open yet."""
+        return ServerConnection(
+            self.dialer, self.accounts[database], os.urandom, self.scram_cache, "catalogue", self.limits.high_water_bytes
+        )
+
+    def authorise(self, principal: Principal, database: str) -> str | None:
+        """Why a principal may not use a database; None if it may."""
+        denied = may_connect(self.policy.policy, principal, self._resource(database))
+        return None if denied is None else denied.sentence
+
+    def _statements(self, session_id: str) -> Callable[[Established], StatementContext]:
+        durability = self.config.audit.durability
+
+        def context(established: Established) -> StatementContext:
+            return StatementContext(
+                session_id=session_id,
+                database=established.database,
+                policy=lambda: self.policy.policy,
+                analyse=self.analyse,
+                commit=self.journal.committer.commit,
+                draw=os.urandom,
+                masking_key=self.masking_key,
+                access_ended=_access_ended,
+                limits=self.limits,
+                durability=RecordDurability(durability.reads, durability.writes, durability.writes),
+            )
+
+        return context
+
+    def _resource(self, database: str) -> Database:
+        return self.accounts[database].resource
+
+    def _open_listeners(self) -> None:
+        for settings in self.config.listeners:
+            tls = None if settings.tls is None else listener_context(settings.tls)
+            try:
+                sock = open_socket(settings.host, settings.port)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"the listener {settings.host}:{settings.port} can't be opened: {error.strerror}", hint="is another program there?"
+                ) from None
+            self.listeners.append(Listener(sock, self.door, tls, settings.database))
+
+    async def _look_at_policy(self) -> None:
+        self._tell_policy(self.policy.look())
+
+    def _tell_policy(self, outcome: PolicyChanged | PolicyBroken | None) -> None:
+        log = structlog.get_logger()
+        match outcome:
+            case PolicyChanged(previous, policy):
+                body = log_records.policy_changed(previous.version, policy.version, self.policy.source, len(policy.rules))
+                self.writer.append(log_records.POLICY_CHANGED, body, Durability.DURABLE)
+                self.catalogues.policy_changed()
+                self.metrics.observe("policy_reloads", ("changed",), 1)
+                log.info("policy.changed", previous=previous.version[:12], policy=policy.version[:12])
+            case PolicyBroken(error):
+                self.metrics.observe("policy_reloads", ("broken",), 1)
+                log.error("policy.broken", detail=str(error), in_force=self.policy.policy.version[:12])
+            case None:
+                pass
+        self.metrics.policy_health(self.policy.is_valid)
+
+    def _log_health_changed(self, is_healthy: bool, cause: str) -> None:
+        self.metrics.log_health(is_healthy)
+        log = structlog.get_logger()
+        if is_healthy:
+            log.info("audit.writable")
+        else:
+            log.error("audit.not_writable", cause=cause)
+
+    def _readiness(self) -> Mapping[str, Callable[[], bool]]:
+        return {
+            "log_writable": lambda: self.writer.healthy,
+            "policy_loaded": lambda: True,
+            "listeners_up": lambda: bool(self.listeners) and not self.door.is_closed,
+        }
+
+
+def server_accounts(config: Config) -> dict[str, ServerAccount]:
+    """The accounts of the proxy at the servers, by the names that clients use. Raises: ConfigurationError."""
+    return {
+        name: ServerAccount(name, each.server.database, each.server.role, server_password(each.server), each.environment)
+        for name, each in config.databases.items()
+    }
+
+
+def _access_ended(principal: Principal, now: float) -> str | None:
+    """Whether the credential has expired, by the wall clock; what was revoked is told by the access watch."""
+    return EXPIRED if principal.expires_at is not None and time.time() >= principal.expires_at else None

@@ -1,0 +1,139 @@
+"""Metrics: everything that is counted, in one table, told in Prometheus' text format.
+
+Sessions name a metric, its labels and an amount (`Observe`); the table says what that metric is. Bytes are counted in plain
+attributes, since they change with every chunk, and read when the metrics are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric that sessions and the runtime observe by name."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    is_histogram: bool = False
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("statements", "Statements decided, by decision and verb.", ("decision", "verb")),
+    Measure("refusals", "Statements refused or held, by reason.", ("reason",)),
+    Measure("rows", "Rows returned to clients."),
+    Measure("masked_cells", "Cells of those rows that were masked."),
+    Measure("statement_seconds", "From a statement's arrival to its completion, server included.", is_histogram=True),
+    Measure(
+        "added_seconds",
+        "What the proxy adds, by stage: session (its own work on what a client sent), record (until a record is safe), analyse (in a "
+        "worker), catalogue, verify (a credential), connect (to a server).",
+        ("stage",), True,
+    ),
+    Measure("logins", "Logins by outcome: accepted, rejected (the credential), failed (anything else).", ("outcome",)),
+    Measure("connections_refused", "Connections that came to no session, by cause.", ("cause",)),
+    Measure("cancels", "CancelRequests: forwarded to a session, or of an unknown key.", ("outcome",)),
+    Measure("session_errors", "Sessions ended by an error: violation (of the protocol) or internal.", ("kind",)),
+    Measure("log_sync_seconds", "The log's fdatasync calls.", is_histogram=True),
+    Measure("catalogue_reads", "Readings of databases' catalogues, by outcome.", ("database", "outcome")),
+    Measure("policy_reloads", "Readings of the policy file after the start, by outcome.", ("outcome",)),
+)
+
+
+class Metrics(Collector):
+    """The process's metrics, in a registry of its own."""
+
+    def __init__(self) -> None:
+        # A second series for each counter, with the time of its making, doubles the exposition and tells nothing here.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.client_bytes_received = 0
+        self.client_bytes_sent = 0
+        self.server_bytes_received = 0
+        self.server_bytes_sent = 0
+        self.registry = CollectorRegistry()
+        self._measures = {measure.name: self._make(measure) for measure in MEASURES}
+        self._recorders: dict[tuple[str, tuple[str, ...]], Callable[[float], None]] = {}
+        self._sessions = Gauge("querywarden_sessions", "Sessions that have logged in.", ("database",), registry=self.registry)
+        self._log_queue = Gauge("querywarden_log_queue_records", "Records that are not on disk yet.", registry=self.registry)
+        self._log_healthy = Gauge("querywarden_log_healthy", "Whether the audit log can be written.", registry=self.registry)
+        self._policy = Gauge(
+            "querywarden_policy_valid", "Whether the policy file on disk is the policy in force.", registry=self.registry
+        )
+        self._log_healthy.set(1)
+        self._policy.set(1)
+        self.registry.register(self)
+
+    def observe(self, metric: str, labels: tuple[str, ...], amount: float) -> None:
+        """Count something. A metric that isn't in the table is a mistake that must not cost a session."""
+        key = (metric, labels)
+        recorder = self._recorders.get(key)
+        if recorder is None:
+            try:
+                measure = self._measures[metric]
+                child = measure.labels(*labels) if labels else measure
+            except (KeyError, ValueError):
+                structlog.get_logger().error("metric.unknown", metric=metric, labels=len(labels))
+                self._recorders[key] = _ignore
+                return
+            recorder = child.observe if isinstance(child, Histogram) else child.inc
+            self._recorders[key] = recorder
+        recorder(amount)
+
+    def session_opened(self, database: str) -> None:
+        """A session has logged in."""
+        self._sessions.labels(database).inc()
+
+    def session_closed(self, database: str) -> None:
+        """A session that had logged in is over."""
+        self._sessions.labels(database).dec()
+
+    def log_queue(self, records: int) -> None:
+        """So many records are not on disk yet."""
+        self._log_queue.set(records)
+
+    def log_sync(self, seconds: float) -> None:
+        """An fdatasync has taken so long."""
+        self.observe("log_sync_seconds", (), seconds)
+
+    def log_health(self, is_healthy: bool) -> None:
+        """Whether the log can be written."""
+        self._log_healthy.set(1 if is_healthy else 0)
+
+    def policy_health(self, is_valid: bool) -> None:
+        """Whether the policy file on disk could be read."""
+        self._policy.set(1 if is_valid else 0)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The bytes counted so far; called by the registry."""
+        family = CounterMetricFamily("querywarden_bytes", "Bytes by side and direction.", labels=("side", "direction"))
+        family.add_metric(("client", "received"), self.client_bytes_received)
+        family.add_metric(("client", "sent"), self.client_bytes_sent)
+        family.add_metric(("server", "received"), self.server_bytes_received)
+        family.add_metric(("server", "sent"), self.server_bytes_sent)
+        yield family
+
+    def _make(self, measure: Measure) -> Counter | Histogram:
+        name = f"querywarden_{measure.name}"
+        if measure.is_histogram:
+            return Histogram(name, measure.help, measure.labels, buckets=_SECONDS, registry=self.registry)
+        return Counter(name, measure.help, measure.labels, registry=self.registry)
+
+
+def _ignore(amount: float) -> None:
+    """What is done with a metric that isn't in the table."""
