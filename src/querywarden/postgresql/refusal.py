@@ -14,6 +14,8 @@ from querywarden.model.facts import Unanalysable
 from querywarden.postgresql.error_response import encode_error
 from querywarden.postgresql.messages.frontend import Bind, Parse, Query, encode_bind, encode_parse, encode_query
 
+NO_APPROVALS = "Approvals can't be given yet, so the statement was refused."
+
 _PARSE, _QUERY, _FUNCTION_CALL = ord("P"), ord("Q"), ord("F")
 
 
@@ -38,14 +40,21 @@ class Refusal:
 def refusal_of(decision: Deny | Hold, audit_id: str) -> Refusal:
     """The refusal that a decision asks for."""
     sqlstate = REASONS[decision.reason].sqlstate
-    return Refusal(decision.reason, audit_id, sqlstate, decision.sentence, decision.rule, decision.hint)
+    sentence = decision.sentence if isinstance(decision, Deny) else f"{decision.sentence} {NO_APPROVALS}"
+    return Refusal(decision.reason, audit_id, sqlstate, sentence, decision.rule, decision.hint)
 
 
 def refusal_of_text(failure: Unanalysable, audit_id: str) -> Refusal:
     """The refusal of a text that can't be analysed; a plain syntax error reads as the server's own would."""
     if failure.reason == "syntax":
         return Refusal(
-            ReasonCode.UNANALYSABLE, audit_id, "42601", failure.detail, rule="baseline.unanalysable", position=failure.position
+            ReasonCode.UNANALYSABLE,
+            audit_id,
+            "42601",
+            failure.detail,
+            rule="baseline.unanalysable",
+            hint="Querywarden reads statements by the grammar of PostgreSQL 18; correct the statement and send it again.",
+            position=failure.position,
         )
     return Refusal(
         ReasonCode.UNANALYSABLE,
