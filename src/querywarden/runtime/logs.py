@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,7 +18,7 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Set the log up for this process; the standard library's own logging goes the same way."""
-    out = sys.stderr if stream is None else stream
+    out = _Output(stream)
     is_terminal = settings.format is LogFormat.TERMINAL or (settings.format is LogFormat.AUTO and out.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,12 +33,40 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, out)),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     root.handlers = [_ToStructlog()]
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
+
+
+class _Output:
+    """Where log lines go: a stream, or standard error as it is at the time of each line.
+
+    A line that can't be written (a closed terminal, a broken pipe, a full disk) is lost; it must not cost a session.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def _current(self) -> TextIO:
+        return sys.stderr if self._stream is None else self._stream
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._current().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, or lose it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._current().flush()
+
+    def isatty(self) -> bool:
+        """Whether a person is reading."""
+        return self._current().isatty()
 
 
 class _ToStructlog(logging.Handler):

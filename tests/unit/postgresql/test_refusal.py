@@ -1,13 +1,13 @@
 """Refusals: what the client reads, and what the server gets in place of the refused message."""
 
 import pytest
+from tests.model.statement_desk import fields_of
 
 from querywarden.errors import ReasonCode
 from querywarden.model.decision import Deny, Hold
 from querywarden.model.facts import Unanalysable
 from querywarden.postgresql.messages.frontend import decode_bind, decode_parse, decode_query
 from querywarden.postgresql.refusal import NO_APPROVALS, refusal_of, refusal_of_text, substitute
-from tests.model.statement_desk import fields_of
 
 AUDIT_ID = "0192f000-0000-7000-8000-000000000001"
 
