@@ -117,7 +117,7 @@ class ClientStream:
         if len(self._buffer) < BIND_HEAD_BYTES:
             return None
         data = bytes(self._buffer[:size])
-        self._buffer.clear()
+        del self._buffer[: len(data)]
         self._piece_type = _BIND
         self._remaining = size - len(data)
         return Piece(_BIND, data, is_first=True, is_last=self._remaining == 0)
