@@ -88,25 +88,47 @@ class Reason:
 
 REASONS: dict[ReasonCode, Reason] = {
     ReasonCode.POLICY_DENIED: Reason("42501", 1142, "db.query.decided", "A rule of the policy denies the statement, or none allows it."),
-    ReasonCode.APPROVAL_REQUIRED: Reason("42501", 1142, "db.query.decided", "The statement needs an approval; approvals can't be given yet, so it is refused."),
+    ReasonCode.APPROVAL_REQUIRED: Reason(
+        "42501", 1142, "db.query.decided", "The statement needs an approval; approvals can't be given yet, so it is refused."
+    ),
     ReasonCode.DESTRUCTIVE: Reason("42501", 1142, "db.query.decided", "It drops or empties database objects."),
-    ReasonCode.UNCONDITIONAL_WRITE: Reason("42501", 1142, "db.query.decided", "An UPDATE or DELETE without a condition, or with one that is always true."),
+    ReasonCode.UNCONDITIONAL_WRITE: Reason(
+        "42501", 1142, "db.query.decided", "An UPDATE or DELETE without a condition, or with one that is always true."
+    ),
     ReasonCode.SCHEMA_CHANGE: Reason("42501", 1142, "db.query.decided", "It changes the schema where that needs an approval."),
-    ReasonCode.PRIVILEGE_CHANGE: Reason("42501", 1227, "db.query.decided", "It changes privileges, roles or ownership, or switches the role."),
-    ReasonCode.SERVER_ACCESS: Reason("42501", 1227, "db.query.decided", "It reaches the server's files, programs, network or administration."),
+    ReasonCode.PRIVILEGE_CHANGE: Reason(
+        "42501", 1227, "db.query.decided", "It changes privileges, roles or ownership, or switches the role."
+    ),
+    ReasonCode.SERVER_ACCESS: Reason(
+        "42501", 1227, "db.query.decided", "It reaches the server's files, programs, network or administration."
+    ),
     ReasonCode.DYNAMIC_SQL: Reason("42501", 1142, "db.query.decided", "It runs text as SQL out of the analysis' sight."),
-    ReasonCode.ANALYSIS_SETTING: Reason("42501", 1227, "db.query.decided", "It changes a setting that the analysis of statements rests on."),
+    ReasonCode.ANALYSIS_SETTING: Reason(
+        "42501", 1227, "db.query.decided", "It changes a setting that the analysis of statements rests on."
+    ),
     ReasonCode.READ_ONLY_PRINCIPAL: Reason("42501", 1142, "db.query.decided", "The principal (an agent, say) may only read."),
-    ReasonCode.CLASSIFIED_COPY: Reason("42501", 1142, "db.query.decided", "COPY out can't be masked, and this one may carry classified columns."),
+    ReasonCode.CLASSIFIED_COPY: Reason(
+        "42501", 1142, "db.query.decided", "COPY out can't be masked, and this one may carry classified columns."
+    ),
     ReasonCode.CLASSIFIED_WRITE: Reason("42501", 1142, "db.query.decided", "It may store classified values where nothing masks them."),
-    ReasonCode.UNANALYSABLE: Reason("42501", 1064, "db.query.decided", "The text can't be analysed. A syntax error has SQLSTATE 42601 and a position, as the server's own."),
+    ReasonCode.UNANALYSABLE: Reason(
+        "42501", 1064, "db.query.decided", "The text can't be analysed. A syntax error has SQLSTATE 42601 and a position, as the server's own."
+    ),
     ReasonCode.UNKNOWN_STATEMENT: Reason("42501", 1235, "db.query.decided", "A kind of statement that Querywarden doesn't know."),
     ReasonCode.STATEMENT_TOO_LARGE: Reason("54000", 1153, "db.query.decided", "The text is longer than `limits.statement_bytes_max`."),
     ReasonCode.ROW_TOO_LARGE: Reason("54000", 1153, "db.query.completed", "A row is too large to be masked; the result ends there."),
-    ReasonCode.ROW_LIMIT: Reason("54000", 1104, "db.query.completed", "The result has more rows than the principal may take; it ends there."),
-    ReasonCode.UNSUPPORTED: Reason("0A000", 1235, "db.query.decided", "A protocol message that isn't passed on, or a name that the session doesn't know (26000, 34000)."),
+    ReasonCode.ROW_LIMIT: Reason(
+        "54000", 1104, "db.query.completed", "The result has more rows than the principal may take; it ends there."
+    ),
+    ReasonCode.UNSUPPORTED: Reason(
+        "0A000", 1235, "db.query.decided", "A protocol message that isn't passed on, or a name that the session doesn't know (26000, 34000)."
+    ),
     ReasonCode.LOG_UNAVAILABLE: Reason("53100", 1021, "log.unavailable", "The audit log can't be written; nothing runs until it can."),
-    ReasonCode.CATALOGUE_UNAVAILABLE: Reason("57P03", 1105, "db.query.decided", "What the database holds can't be read, so nothing could be masked."),
-    ReasonCode.CREDENTIAL_EXPIRED: Reason("57P01", 3169, "conn.closed", "The credential has expired or was revoked; the session ends at the next statement boundary."),
+    ReasonCode.CATALOGUE_UNAVAILABLE: Reason(
+        "57P03", 1105, "db.query.decided", "What the database holds can't be read, so nothing could be masked."
+    ),
+    ReasonCode.CREDENTIAL_EXPIRED: Reason(
+        "57P01", 3169, "conn.closed", "The credential has expired or was revoked; the session ends at the next statement boundary."
+    ),
     ReasonCode.DRAINING: Reason("57P01", 1053, "conn.closed", "The proxy is shutting down; the session ends once it is idle."),
 }
