@@ -112,7 +112,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     ReasonCode.CLASSIFIED_WRITE: Reason("42501", 1142, "db.query.decided", "It may store classified values where nothing masks them."),
     ReasonCode.UNANALYSABLE: Reason(
-        "42501", 1064, "db.query.decided", "The text can't be analysed. A syntax error has SQLSTATE 42601 and a position, as the server's own."
+        "42501", 1064, "db.query.decided", "The text can't be analysed. A syntax error has SQLSTATE 42601 and a position."
     ),
     ReasonCode.UNKNOWN_STATEMENT: Reason("42501", 1235, "db.query.decided", "A kind of statement that Querywarden doesn't know."),
     ReasonCode.STATEMENT_TOO_LARGE: Reason("54000", 1153, "db.query.decided", "The text is longer than `limits.statement_bytes_max`."),
@@ -121,14 +121,14 @@ REASONS: dict[ReasonCode, Reason] = {
         "54000", 1104, "db.query.completed", "The result has more rows than the principal may take; it ends there."
     ),
     ReasonCode.UNSUPPORTED: Reason(
-        "0A000", 1235, "db.query.decided", "A protocol message that isn't passed on, or a name that the session doesn't know (26000, 34000)."
+        "0A000", 1235, "db.query.decided", "A message that isn't passed on, or a name that the session doesn't know (26000, 34000)."
     ),
     ReasonCode.LOG_UNAVAILABLE: Reason("53100", 1021, "log.unavailable", "The audit log can't be written; nothing runs until it can."),
     ReasonCode.CATALOGUE_UNAVAILABLE: Reason(
         "57P03", 1105, "db.query.decided", "What the database holds can't be read, so nothing could be masked."
     ),
     ReasonCode.CREDENTIAL_EXPIRED: Reason(
-        "57P01", 3169, "conn.closed", "The credential has expired or was revoked; the session ends at the next statement boundary."
+        "57P01", 3169, "conn.closed", "The credential has expired or was revoked; the session ends between statements."
     ),
     ReasonCode.DRAINING: Reason("57P01", 1053, "conn.closed", "The proxy is shutting down; the session ends once it is idle."),
 }
