@@ -157,6 +157,12 @@ def deadline() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture
+def site_class() -> type[Site]:
+    """For tests that bring a server of their own."""
+    return Site
+
+
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[Issuer]:
     issuer = Issuer()

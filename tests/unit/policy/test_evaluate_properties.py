@@ -124,16 +124,27 @@ def test_decide_agrees_with_the_reference(policy, request):
     assert (model.rank(decision), decision.rule) == model.outcome(policy, request)
 
 
-@settings(max_examples=250, deadline=None)
-@given(policies, requests, rules_with(st.sampled_from([Effect.DENY, Effect.HOLD])), st.integers(0, 40))
-def test_adding_a_deny_or_hold_never_allows_more(policy, request, added, position):
+def _with_rule(policy, added, position):
     rules = list(policy.rules)
     rules.insert(position, replace(added, id="added"))
+    return replace(policy, rules=tuple(rules))
 
-    before = decide(policy, request)
-    after = decide(replace(policy, rules=tuple(rules)), request)
 
+@settings(max_examples=250, deadline=None)
+@given(policies, requests, rules_with(st.just(Effect.DENY)), st.integers(0, 40))
+def test_adding_a_deny_never_allows_more(policy, request, added, position):
+    before, after = decide(policy, request), decide(_with_rule(policy, added, position), request)
     assert model.rank(after) >= model.rank(before)
+
+
+@settings(max_examples=250, deadline=None)
+@given(policies, requests, rules_with(st.just(Effect.HOLD)), st.integers(0, 40))
+def test_adding_a_hold_lets_nothing_run_that_did_not(policy, request, added, position):
+    """What no rule spoke of is refused, and becomes held: it still doesn't run before somebody agrees."""
+    before, after = decide(policy, request), decide(_with_rule(policy, added, position), request)
+    assert isinstance(before, Allow) or not isinstance(after, Allow)
+    if before.rule != "policy.no_rule":
+        assert model.rank(after) >= model.rank(before)
 
 
 @settings(max_examples=150, deadline=None)
