@@ -21,6 +21,7 @@ from querywarden.config.models import Config
 from querywarden.config.watch import PolicyBroken, PolicyChanged, PolicyWatch
 from querywarden.errors import ConfigurationError
 from querywarden.masking.key import KEY_BYTES, MaskingKey
+from querywarden.model.facts import Analysis
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.evaluate import may_connect
@@ -55,6 +56,7 @@ from querywarden.session.effects import Durability
 from querywarden.storage.control_store import ControlStore
 from querywarden.storage.journal import Journal
 from querywarden.storage.journal_recovery import open_journal
+from querywarden.storage.stamps import RandomPool
 
 POLICY_LOOK_SECONDS = 1.0
 ANALYSES_KEPT = 4096
@@ -94,7 +96,7 @@ class Proxy:
         self.dialer = Dialer(config.databases, self.limits)
         self.analysers = Analysers(config.analysis.workers, self.limits.analysis_seconds_max)
         # Facts follow from a text alone, so equal texts share them; what they mean is decided anew each time.
-        self.analyse = lru_cache(maxsize=ANALYSES_KEPT)(analyse)
+        self.analyse = lru_cache(maxsize=ANALYSES_KEPT)(_shared_facts)
         self.scram_cache = ScramCache()
         self.catalogues = CatalogueLoader(
             list(config.databases), self.connect_server, PostgresCatalogueSource(self._resource, lambda: self.policy.policy),
@@ -108,6 +110,7 @@ class Proxy:
             self.writer, verifier, self.dialer, self.analysers, self.catalogues, self.access, self.metrics, self.limits, ClosureWatch()
         )
         self.registry = SessionRegistry()
+        self.randomness = RandomPool()
         self.door = Door(Sources(self.limits), self.registry, self.metrics, self.services.watch, self.make_driver)
         self.listeners: list[Listener] = []
         self.health = HealthServer(self.metrics, self._readiness())
@@ -203,7 +206,7 @@ class Proxy:
                 policy=lambda: self.policy.policy,
                 analyse=self.analyse,
                 commit=self.journal.committer.commit,
-                draw=os.urandom,
+                draw=self.randomness.draw,
                 masking_key=self.masking_key,
                 access_ended=_access_ended,
                 limits=self.limits,
@@ -259,6 +262,16 @@ class Proxy:
             "policy_loaded": lambda: True,
             "listeners_up": lambda: bool(self.listeners) and not self.door.is_closed,
         }
+
+
+@lru_cache(maxsize=ANALYSES_KEPT)
+def _equal_analysis(analysis: Analysis) -> Analysis:
+    """The first analysis that was equal to this one: texts that differ in literals share their facts where these are the same."""
+    return analysis
+
+
+def _shared_facts(text: bytes) -> Analysis:
+    return _equal_analysis(analyse(text))
 
 
 def server_accounts(config: Config) -> dict[str, ServerAccount]:

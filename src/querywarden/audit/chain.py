@@ -5,14 +5,16 @@ The hash of a line is its leaf hash in an RFC 6962 tree, over the stored bytes w
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from querywarden.audit.encoding import encode_fitting
 from querywarden.audit.log_format import FIRST_PREV, FORMAT_VERSION, LEAF_PREFIX
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def leaf(line: bytes) -> str:
@@ -64,7 +66,7 @@ def extend(head: Head, log: str, stamp: Stamp, kind: str, body: Mapping[str, Any
             "log": log,
             "seq": head.seq,
             "prev": head.prev,
-            "n": base64.urlsafe_b64encode(stamp.nonce).rstrip(b"=").decode(),
+            "n": b2a_base64(stamp.nonce, newline=False).translate(_URL_SAFE, b"=").decode(),
             "id": stamp.id,
             "t": stamp.t,
             "mono": stamp.mono,

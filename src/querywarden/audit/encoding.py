@@ -7,7 +7,7 @@ The encoding is the subset on which sorted orjson and RFC 8785 (JCS) agree: obje
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -23,6 +23,34 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHR
 
 class Unencodable(QuerywardenError):
     """A record has no canonical line: a value of a type that the format doesn't have, or too many bytes."""
+
+
+class Part(dict[str, Any]):
+    """An object that many records share, as a session's principal: checked and encoded once, and frozen from then on.
+
+    Raises: Unencodable when it has no canonical form.
+    """
+
+    __slots__ = ("fragment",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        plain = dict(fields)
+        _check(plain, 1)
+        self.fragment = orjson.Fragment(_canonical(plain))
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a shared part of records doesn't change")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+
+def shared(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object that many records share; as it is when it has no canonical form, so that the records that hold it are refused."""
+    try:
+        return Part(fields)
+    except Unencodable:
+        return fields
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -59,9 +87,32 @@ def encode_fitting(record: Mapping[str, Any]) -> bytes:
 
 
 def _dump(record: Mapping[str, Any]) -> bytes:
-    _check(record, 0)
+    """The line of a record. Every record passes here, most with flat values: what is neither text nor integer is looked at closer."""
+    line = dict(record)
+    for key, value in record.items():
+        kind = type(value)
+        if kind is str or kind is int:
+            continue
+        if kind is Part:
+            line[key] = value.fragment
+        else:
+            _check(value, 1)
+    _check_keys(line)
+    return _canonical(line)
+
+
+def _check_keys(value: dict[str, Any]) -> None:
     try:
-        return orjson.dumps(record, option=_OPTIONS)
+        is_ascii = "".join(value).isascii()
+    except TypeError:
+        is_ascii = False
+    if not is_ascii:
+        raise Unencodable("a key of a record isn't ASCII text")
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
     except TypeError as error:  # orjson's own error; integers above the limit and unpaired surrogates end here
         raise Unencodable("a record holds an integer above 2^53-1 or text that isn't Unicode") from error
 
@@ -72,10 +123,9 @@ def _check(value: object, depth: int) -> None:
         return
     if depth > DEPTH_MAX:
         raise Unencodable("a record is nested too deeply")
-    if kind is dict:
-        for key, inner in value.items():  # type: ignore[attr-defined]
-            if type(key) is not str or not key.isascii():
-                raise Unencodable("a key of a record isn't ASCII text")
+    if kind is dict or kind is Part:
+        _check_keys(value)  # type: ignore[arg-type]
+        for inner in value.values():  # type: ignore[attr-defined]
             _check(inner, depth + 1)
     elif kind is list or kind is tuple:
         for inner in value:  # type: ignore[attr-defined]

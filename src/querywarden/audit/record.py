@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
+from querywarden.audit.encoding import shared
 from querywarden.audit.log_format import COMPLETED, DECIDED
 from querywarden.model.facts import StatementFacts
 from querywarden.model.principal import Principal
@@ -18,7 +20,7 @@ from querywarden.model.resource import Database
 
 __all__ = [
     "COMPLETED", "DECIDED", "Body", "Effect", "Outcome", "Stage", "claimed", "client", "completed", "db", "decided",
-    "fingerprint_of", "who",
+    "fingerprint_of", "of_session", "of_statement", "who",
 ]  # fmt: skip
 
 Body = dict[str, Any]
@@ -79,13 +81,37 @@ def claimed(text: str) -> str:
     return text
 
 
+def of_session(principal: Principal, database: Database, session_id: str, peer: Mapping[str, Any] | None = None) -> Body:
+    """The fields that all `decided` records of a session share: who, where, and the client's end as `client()` gives it."""
+    fields: Body = {"who": shared(who(principal)), "db": shared(db(database)), "session": session_id}
+    return fields if peer is None else fields | {"client": shared(peer)}
+
+
+def of_statement(facts: StatementFacts | None, statement_bytes: int = 0) -> Body:
+    """The fields that all `decided` records of a statement share: its normalised text and what it names.
+
+    Args: `facts` is None when the statement could not be analysed; its text is then told by its length alone.
+    """
+    if facts is None:
+        return {"stmt": {"norm": f"<unanalysable, {statement_bytes} bytes>"}, "verb": "unknown"}
+    text = facts.normalised
+    statement: Body = {"norm": text[:STATEMENT_CHARACTERS_MAX], "fp": fingerprint_of(text)}
+    if len(text) > STATEMENT_CHARACTERS_MAX:
+        statement["truncated"] = True
+    body: Body = {"stmt": statement, "verb": facts.verb.value}
+    _add_names(body, "reads", map(str, facts.reads))
+    _add_names(body, "writes", map(str, facts.writes))
+    _add_names(body, "functions", map(str, facts.functions))
+    _add_names(body, "hazards", (hazard.value for hazard in facts.hazards))
+    _add_names(body, "settings", (setting.name for setting in facts.settings))
+    return body
+
+
 def decided(
-    principal: Principal,
-    database: Database,
+    session: Mapping[str, Any],
+    statement: Mapping[str, Any],
     *,
-    session_id: str,
     stage: Stage,
-    facts: StatementFacts | None,
     effect: Effect,
     rule: str,
     policy_version: str,
@@ -94,44 +120,33 @@ def decided(
     commitment: str | None = None,
     parameters: int = 0,
     parameters_commitment: str | None = None,
-    fingerprint: str | None = None,
-    peer: Mapping[str, Any] | None = None,
     prepared_id: str | None = None,
 ) -> Body:
     """The body of `db.query.decided`: who wants to run what, and what policy says to it.
 
     Args:
+        session: as `of_session()` gives it; `statement` as `of_statement()` does.
         stage: `simple` and `execute` run a statement and are followed by a `completed`; `parse` only prepares one.
-        facts: None when the statement could not be analysed; its text is then told by its length alone.
         reason: the reason code of a denial or hold.
         commitment: the salted commitment to the exact text; `parameters_commitment` to the parameters' bytes.
-        fingerprint: groups statements that differ in literals only; that of the normalised text when not given.
-        peer: the client's end, as `client()` gives it.
         prepared_id: for `execute`, the record that decided the Parse.
     """
+    text = {**statement["stmt"], "len": statement_bytes}
+    if commitment is not None:
+        text["com"] = commitment
     body: Body = {
-        "who": who(principal),
-        "db": db(database),
-        "session": session_id,
+        **session,
+        **statement,
         "stage": stage,
         "effect": effect,
         "rule": rule,
-        "policy": {"version": policy_version},
-        "stmt": _statement(facts, statement_bytes, commitment, fingerprint),
-        "verb": "unknown" if facts is None else facts.verb.value,
+        "policy": _policy(policy_version),
+        "stmt": text,
     }
-    if facts is not None:
-        _add_names(body, "reads", map(str, facts.reads))
-        _add_names(body, "writes", map(str, facts.writes))
-        _add_names(body, "functions", map(str, facts.functions))
-        _add_names(body, "hazards", (hazard.value for hazard in facts.hazards))
-        _add_names(body, "settings", (setting.name for setting in facts.settings))
     if reason is not None:
         body["reason"] = reason
     if parameters or parameters_commitment is not None:
-        body["params"] = {"n": parameters} | ({} if parameters_commitment is None else {"com": parameters_commitment})
-    if peer is not None:
-        body["client"] = peer
+        body["params"] = {"n": parameters} if parameters_commitment is None else {"n": parameters, "com": parameters_commitment}
     if prepared_id is not None:
         body["prepared"] = prepared_id
     return body
@@ -187,18 +202,9 @@ def fingerprint_of(normalised: str) -> str:
     return hashlib.sha256(normalised.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _statement(facts: StatementFacts | None, length: int, commitment: str | None, fingerprint: str | None) -> Body:
-    text = f"<unanalysable, {length} bytes>" if facts is None else facts.normalised
-    found: Body = {"norm": text[:STATEMENT_CHARACTERS_MAX], "len": length}
-    if len(text) > STATEMENT_CHARACTERS_MAX:
-        found["truncated"] = True
-    if fingerprint is not None:
-        found["fp"] = fingerprint
-    elif facts is not None:
-        found["fp"] = fingerprint_of(text)
-    if commitment is not None:
-        found["com"] = commitment
-    return found
+@lru_cache(maxsize=8)
+def _policy(version: str) -> Mapping[str, Any]:
+    return shared({"version": version})
 
 
 def _add_names(body: Body, field: str, names: Iterable[str]) -> None:

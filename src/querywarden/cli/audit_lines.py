@@ -67,12 +67,19 @@ def _decided(record: dict[str, Any]) -> Text:
     return line
 
 
+_CHANGES = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ", "COPY ")
+
+
 def _completed(record: dict[str, Any], decided: dict[str, Any] | None) -> Text:
     outcome = str(record.get("outcome"))
     line = _prefix(record, decided or record)
     line.append("  " + _fit(f"└ {visible(outcome)}", 18), style=_OUTCOMES.get(outcome, "bold"))
     rows = record.get("rows", 0)
     parts = [f"{rows} row" if rows == 1 else f"{rows} rows"]
+    tag = str(record.get("tag", ""))
+    if tag.startswith(_CHANGES):
+        # The server's tag tells how many rows were changed; those returned stand beside it.
+        parts = [tag, *parts] if rows else [tag]
     masked = record.get("masked")
     if isinstance(masked, list) and masked:
         classes = sorted({str(column.get("class")) for column in masked if isinstance(column, dict)})

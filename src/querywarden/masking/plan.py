@@ -18,6 +18,8 @@ from querywarden.model.facts import Expression, StatementFacts, Verb
 _BY_REFERENCE = frozenset({Verb.EXECUTE, Verb.FETCH})
 """Statements that run another one: without its facts nothing is known of what they touch."""
 
+_VIEWS = frozenset({"view", "materialized_view"})
+
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
@@ -120,6 +122,9 @@ class _Statement:
         relation = self._catalogue.relations.get(column.relation_id)
         if relation is None or (column.column_number > 0 and column.column_number not in relation.columns):
             return self._mask_of_unknown(column)
+        if self._opaque_unknown and relation.kind in _VIEWS:
+            # A view may have been replaced by the change that isn't committed: its columns come from anywhere then.
+            return _DERIVED
         if column.column_number < 0:
             return None
         if column.column_number == 0:

@@ -77,6 +77,8 @@ class Relation:
     name: str
     kind: str
     columns: Mapping[int, Column]
+    reads_classified: bool = False
+    """A view that reads classified columns, perhaps in a condition alone: no row shows them, but errors may quote them."""
 
     @property
     def is_classified(self) -> bool:
@@ -156,4 +158,6 @@ class Catalogue:
 
     def touches_classified(self, facts: StatementFacts) -> bool:
         """Whether values of classified columns may take part in a statement; errs towards yes."""
-        return (self.has_classified and self.is_opaque(facts)) or any(relation.is_classified for relation in self.touched(facts))
+        return (self.has_classified and self.is_opaque(facts)) or any(
+            relation.is_classified or relation.reads_classified for relation in self.touched(facts)
+        )

@@ -55,6 +55,18 @@ class Resolver:
             self._resolve(relation.id)
         return {place: found for place, found in self._found.items() if found is not None}
 
+    def reads_classified(self, relation_id: int) -> bool:
+        """Whether a view reads a relation that holds something classified, in whatever part of it; to be asked after `classes`."""
+        pending, seen = [relation_id], {relation_id}
+        while pending:
+            tree = self._trees.get(pending.pop())
+            for source in (tree.relations if tree else frozenset()) - seen:
+                if self._is_classified(source):
+                    return True
+                seen.add(source)
+                pending.append(source)
+        return False
+
     def _classify_table(self, relation: Relation) -> None:
         for column in relation.columns.values():
             self._found[relation.id, column.number] = self._own_class(relation, column)

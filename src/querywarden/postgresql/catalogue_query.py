@@ -157,7 +157,7 @@ def build_catalogue(
     classes = resolver.classes()
     return Catalogue(
         generation=generation,
-        relations={relation.id: _classified(relation, classes) for relation in bare.values()},
+        relations={relation.id: _classified(relation, classes, resolver.reads_classified(relation.id)) for relation in bare.values()},
         opaque_functions=frozenset(row[1] for row in opaque.values()),
         volatile_functions=frozenset(row[1] for row in opaque.values() if row[2] == "p" or row[3] == "v"),
         opaque_operators=frozenset(row[0] for row in operators if row[1] in opaque),
@@ -193,9 +193,9 @@ def _relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str
     }
 
 
-def _classified(relation: Relation, classes: dict[tuple[int, int], Classification]) -> Relation:
+def _classified(relation: Relation, classes: dict[tuple[int, int], Classification], reads_classified: bool) -> Relation:
     columns = {
         number: Column(number, column.name, column.type_name, classes.get((relation.id, number)))
         for number, column in relation.columns.items()
     }
-    return Relation(relation.id, relation.schema, relation.name, relation.kind, columns)
+    return Relation(relation.id, relation.schema, relation.name, relation.kind, columns, reads_classified)

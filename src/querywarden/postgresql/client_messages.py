@@ -36,10 +36,12 @@ Received = Message | Oversize | Piece
 class ClientMessages:
     """What the client has sent, on its way to being judged."""
 
-    __slots__ = ("_binding", "_digest", "_pending", "_relays_piece", "_state", "is_at_fault")
+    __slots__ = ("_binding", "_bytes_max", "_digest", "_messages_max", "_pending", "_relays_piece", "_state", "is_at_fault")
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
+        self._messages_max = state.context.limits.pipeline_messages_max
+        self._bytes_max = state.context.limits.pipeline_bytes_max
         self._pending: Received | None = None
         """The message that is admitted next."""
         self._binding: Portal | None = None
@@ -67,10 +69,13 @@ class ClientMessages:
 
         Raises: PeerViolation, with `is_at_fault` set.
         """
+        stream = self._state.stream
+        if self._pending is None and not len(stream):
+            return
         self.is_at_fault = True
         while not self._must_hold_back():
             if self._pending is None:
-                self._pending = self._state.stream.take()
+                self._pending = stream.take() if len(stream) else None
             if self._pending is None:
                 break
             try:
@@ -81,12 +86,12 @@ class ClientMessages:
         self.is_at_fault = False
 
     def _must_hold_back(self) -> bool:
-        state, limits = self._state, self._state.context.limits
+        state = self._state
         if state.has_said_goodbye or (state.ending is not None and not state.is_mid_segment):
             return True
         if state.is_draining and state.is_at_rest:
             return True
-        return len(state.expected) >= limits.pipeline_messages_max or state.to_server.waiting_bytes >= limits.pipeline_bytes_max
+        return len(state.expected.entries) >= self._messages_max or state.to_server.waiting_bytes >= self._bytes_max
 
     def _admit_one(self, message: Received) -> None:
         state = self._state
@@ -98,14 +103,14 @@ class ClientMessages:
             return  # The server would skip it too: an error came, and no Sync yet.
         phase = Phase.COPY_IN if state.expected.copies else Phase.STATEMENTS
         match disposition(phase, kind):
+            case Disposition.INSPECT:
+                self._inspect(message)
             case Disposition.DROP:
                 return
             case Disposition.RELAY:
                 self._relay_copy(message)
             case Disposition.REFUSE:
                 self._refuse(message)
-            case Disposition.INSPECT:
-                self._inspect(message)
 
     def _inspect(self, message: Received) -> None:
         state = self._state

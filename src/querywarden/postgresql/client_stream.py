@@ -13,6 +13,8 @@ from querywarden.model.limits import Limits
 from querywarden.postgresql.framing import HEADER_BYTES, read_header
 
 _QUERY, _PARSE, _BIND, _COPY_DATA = ord("Q"), ord("P"), ord("B"), ord("d")
+_LONG = frozenset({_QUERY, _PARSE, _BIND})
+"""Messages with a limit of their own."""
 
 BIND_HEAD_BYTES = 16 * 1024
 """Both names of a Bind must lie in its first bytes: PostgreSQL's names have 63 bytes, drivers' a few more."""
@@ -94,12 +96,14 @@ class ClientStream:
         size = 1 + length
         if kind == _COPY_DATA:
             return self._take_copy_data(size)
-        if kind in (_QUERY, _PARSE) and length > self._limits.statement_bytes_max:
-            self._skip(size)
-            return Oversize(kind, length)
-        if kind == _BIND and size > self._limits.bind_buffered_bytes_max:
-            return self._begin_bind(size)
-        if kind not in (_QUERY, _PARSE, _BIND) and length > self._limits.inspected_message_bytes_max:
+        if kind in _LONG:
+            if kind == _BIND:
+                if size > self._limits.bind_buffered_bytes_max:
+                    return self._begin_bind(size)
+            elif length > self._limits.statement_bytes_max:
+                self._skip(size)
+                return Oversize(kind, length)
+        elif length > self._limits.inspected_message_bytes_max:
             raise PeerViolation(f"message of type {chr(kind)!r} is longer than {self._limits.inspected_message_bytes_max} bytes")
         if len(buffer) < size:
             return None

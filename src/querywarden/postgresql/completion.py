@@ -43,8 +43,10 @@ def finish(
     number = state.append(COMPLETED, body, execution.durability)
     if client_waits:
         state.to_client.hold_until_safe(number)
-    state.observe("rows", amount=execution.rows)
-    state.observe("masked_cells", amount=execution.masked_cells)
+    if execution.rows:
+        state.observe("rows", amount=execution.rows)
+    if execution.masked_cells:
+        state.observe("masked_cells", amount=execution.masked_cells)
     state.observe("statement_seconds", amount=max(0.0, state.now - execution.started))
 
 
@@ -54,15 +56,21 @@ def finish_skipped(state: SessionState, execution: Execution) -> None:
     finish(state, execution, "skipped", client_waits=False)
 
 
-def carry_out(state: SessionState, execution: Execution) -> None:
+def carry_out(state: SessionState, execution: Execution, tag: bytes) -> None:
     """The server has completed a statement: its changes of the name space hold now."""
     for definition in execution.definitions:
         state.registry.confirm(definition)
     execution.definitions = []
     facts = execution.facts
+    if facts.transaction in ("commit", "rollback"):
+        # A COMMIT of a failed transaction is tagged as what it was.
+        state.registry.end_transaction(is_committed=tag == b"COMMIT")
+        state.has_failed = False
+    elif facts.transaction == "rollback_to":
+        state.registry.roll_back_to_savepoint()
     names_all = facts.subject_name is None and facts.object_kind in (None, "all")
     if names_all and facts.verb in (Verb.DISCARD, Verb.DEALLOCATE):
-        state.registry.statements.clear()
+        state.registry.drop_named_statements()
     if names_all and facts.verb in (Verb.DISCARD, Verb.CLOSE):
         state.registry.portals.clear()
 

@@ -35,6 +35,7 @@ def take_error(state: SessionState, body: bytes) -> ShownError:
     elif _may_quote(state, head, error):
         audit_id = head.execution.act.audit_id if head is not None and head.execution is not None else None
         shown = encode_fields(withheld(error.fields, None if audit_id is None else f"Audit id {audit_id}."))
+    state.has_failed = True
     if error.is_fatal:
         _end_all(state, sqlstate)
     elif head is not None:

@@ -7,8 +7,8 @@ Spec: PostgreSQL 18, "Extended Query" and "Pipelining".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -50,7 +50,7 @@ class Execution:
     started: float
     prepared: Prepared | None = None
     portal: Portal | None = None
-    definitions: list[Definition] = field(default_factory=list)
+    definitions: Sequence[Definition] = ()
     row_plan: Any = None
     masker: Any = None
     rows: int = 0
@@ -69,16 +69,18 @@ class Expected:
     """The entry of one message. `is_hidden`: the message was ours, the client must not see its answer."""
 
     awaited: Awaited
-    executions: list[Execution] = field(default_factory=list)
+    executions: Sequence[Execution] = ()
     refusal: Refusal | None = None
-    definitions: list[Definition] = field(default_factory=list)
+    definitions: Sequence[Definition] = ()
     portal: Portal | None = None
     prepared: Prepared | None = None
     is_hidden: bool = False
     changes_schema: bool = False
     takes_copy_data: bool = False
-    syncs_in_copy: list[Expected] = field(default_factory=list)
+    syncs_in_copy: Sequence[Expected] = ()
     """For the Execute of a COPY FROM STDIN: the Syncs sent before its CopyDone, which the server ignores once it takes data."""
+    takes_copy_now: bool = False
+    """For the same: the server has asked for data, so that a Sync before its CopyDone is ignored for certain."""
     current: int = 0
     """For a Query: the index of the statement whose answer comes next."""
     has_failed: bool = False
@@ -90,38 +92,38 @@ class Expected:
 
 
 class ExpectedAnswers:
-    """The entries, first owed first."""
+    """The entries, first owed first. Looked at for every message: `entries` is there to be read without a call."""
 
-    __slots__ = ("_entries", "copies")
+    __slots__ = ("copies", "entries")
 
     def __init__(self) -> None:
-        self._entries: deque[Expected] = deque()
+        self.entries: deque[Expected] = deque()
         self.copies = 0
         """Entries under way that take COPY data from the client."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __iter__(self) -> Iterator[Expected]:
-        return iter(self._entries)
+        return iter(self.entries)
 
     @property
     def head(self) -> Expected | None:
         """The entry whose answer comes next."""
-        return self._entries[0] if self._entries else None
+        return self.entries[0] if self.entries else None
 
     def add(self, entry: Expected) -> None:
         """A message was queued for the server."""
-        self._entries.append(entry)
+        self.entries.append(entry)
         self.copies += entry.takes_copy_data
 
     def pop(self) -> Expected:
         """The head has been answered in full."""
-        entry = self._entries.popleft()
+        entry = self.entries.popleft()
         self.copies -= entry.takes_copy_data
         return entry
 
     def remove(self, entry: Expected) -> None:
         """The server will not answer this entry: a Sync that it read in the middle of a COPY."""
-        self._entries.remove(entry)
+        self.entries.remove(entry)
         self.copies -= entry.takes_copy_data

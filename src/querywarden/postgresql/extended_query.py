@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
+from querywarden.audit.record import Stage
 from querywarden.errors import PeerViolation, ReasonCode
 from querywarden.gate.permit import Housekeeping
 from querywarden.model.decision import Allow
@@ -26,6 +27,7 @@ from querywarden.postgresql.judgement import (
     log_refusal,
     resolved,
     settle_catalogue,
+    target_of,
 )
 from querywarden.postgresql.messages.frontend import (
     Describe,
@@ -133,7 +135,9 @@ def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) ->
         return None
     count = _parameter_count(rest)
     digest = hashlib.sha256(rest).digest() if is_whole else b""
-    portal = Portal(prepared, count, digest)
+    portal = Portal(prepared, count, digest, bound_at=state.statements)
+    if portal.runs_by_name and prepared.facts is not None:
+        portal.target = target_of(state, prepared.facts)
     definition = state.registry.define(True, portal_name, portal)
     entry = Expected(Awaited.BIND, portal=portal, prepared=prepared, definitions=[definition])
     state.queue(ToServer(data, Housekeeping.BIND, entry=entry))
@@ -160,7 +164,7 @@ def admit_describe(state: SessionState, body: bytes) -> None:
         return
     portal = state.registry.portal(message.name)
     if portal is not None:
-        portal.describe_is_sent = True
+        portal.described_in = state.registry.segment
     state.queue(ToServer(encode(b"D", body), Housekeeping.DESCRIBE, entry=Expected(Awaited.DESCRIBE_PORTAL, portal=portal)))
 
 
@@ -187,8 +191,8 @@ def admit_execute(state: SessionState, body: bytes) -> None:
     execution = judgement.execution
     assert execution is not None
     define_names(state, execution)
-    if not portal.describe_is_sent:
-        portal.describe_is_sent = True
+    if portal.description is None and portal.described_in != state.registry.segment:
+        portal.described_in = state.registry.segment
         hidden = Expected(Awaited.DESCRIBE_PORTAL, portal=portal, is_hidden=True)
         state.queue(ToServer(encode_describe(Describe(b"P", message.portal)), Housekeeping.DESCRIBE, entry=hidden))
     entry = Expected(Awaited.EXECUTE, [execution], portal=portal, prepared=prepared)
@@ -212,6 +216,13 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
     unavailable = settle_catalogue(state, (facts,))
     if unavailable is not None:
         return judge_refused(state, "execute", len(prepared.text), unavailable)
+    if portal.runs_by_name:
+        target = target_of(state, facts)
+        if target is not portal.target or (target is None and state.statements != portal.bound_at):
+            # Its columns were settled when it was bound, its rows come from what the name means now.
+            what = "what this portal runs by name has been replaced since it was bound"
+            refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, "Bind it again.", sqlstate="0A000")
+            return judge_refused(state, "execute", len(prepared.text), refusal)
     try:
         whole, shown = resolved(state, facts)
     except KeyError as unknown:
@@ -237,11 +248,14 @@ def admit_close(state: SessionState, body: bytes) -> None:
 
 def admit_sync(state: SessionState) -> None:
     """Queue a Sync; it ends what the server skips after an error."""
+    if state.copy_execute is not None and state.copy_execute.takes_copy_now:
+        state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC))
+        return
     entry = Expected(Awaited.SYNC)
     state.is_skipping = False
     state.registry.segment += 1
     if state.copy_execute is not None:
-        state.copy_execute.syncs_in_copy.append(entry)
+        state.copy_execute.syncs_in_copy = [*state.copy_execute.syncs_in_copy, entry]
     state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=entry))
 
 
@@ -265,7 +279,7 @@ def refuse_oversize_parse(state: SessionState, length: int) -> None:
 def refuse_ended(state: SessionState, message_type: int, length: int, sentence: str) -> None:
     """Refuse a message in a pipeline of a principal whose access has ended meanwhile."""
     refusal = refusal_for(ReasonCode.CREDENTIAL_EXPIRED, state.new_audit_id(), sentence, "Log in again with a fresh token.")
-    stage = "parse" if message_type == _PARSE else "execute"
+    stage: Stage = "parse" if message_type == _PARSE else "execute"
     # A Bind that fails has the server skip to the Sync, whatever the message was that it takes the place of.
     refuse_extended(state, _BIND, b"", judge_refused(state, stage, length, refusal))
 

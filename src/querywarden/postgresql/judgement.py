@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from querywarden.audit.record import DECIDED, decided
+from querywarden.audit.record import DECIDED, Effect, Stage, decided, of_statement
 from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act, GateEvent
 from querywarden.model.catalogue import Catalogue
@@ -19,6 +19,7 @@ from querywarden.postgresql.expected import Execution
 from querywarden.postgresql.prepared import Portal, Prepared
 from querywarden.postgresql.refusal import Refusal, refusal_for, refusal_of, refusal_of_text
 from querywarden.postgresql.session_state import SessionState
+from querywarden.postgresql.verdicts import Consequences
 from querywarden.session.effects import Analyse, Durability
 
 UNCOMMITTED = RelationName("querywarden", "an uncommitted schema change")
@@ -75,6 +76,15 @@ def settle_catalogue(state: SessionState, statements: tuple[StatementFacts, ...]
     return None
 
 
+def target_of(state: SessionState, facts: StatementFacts) -> Prepared | Portal | None:
+    """What the name in an EXECUTE or FETCH means now; None when the session doesn't know it.
+
+    Raises: NotSettled when the name is pending.
+    """
+    name = (facts.subject_name or "").encode()
+    return state.registry.statement(name) if facts.verb is Verb.EXECUTE else state.registry.portal(name)
+
+
 def resolved(state: SessionState, facts: StatementFacts) -> tuple[StatementFacts, StatementFacts | None]:
     """A statement with the bodies of what it runs by name, and the facts that its results follow.
 
@@ -88,7 +98,10 @@ def resolved(state: SessionState, facts: StatementFacts) -> tuple[StatementFacts
         return (facts, facts) if body is None else (_with_body(facts, body), body)
     if facts.verb is Verb.FETCH:
         portal = state.registry.portal((facts.subject_name or "").encode())
-        known = portal.prepared.facts if portal is not None and portal.prepared is not None else None
+        if portal is not None and portal.runs_by_name:
+            # Its columns were settled when it was bound, its rows come from what the name in it means now.
+            raise KeyError(facts.subject_name)
+        known = portal.prepared.facts if portal is not None and portal.prepared is not None and not portal.is_doubtful else None
         return facts, known
     if not facts.children:
         return facts, facts
@@ -124,9 +137,14 @@ def basis_of(state: SessionState) -> tuple[object, ...]:
 
 def decide_statement(state: SessionState, facts: StatementFacts) -> Decision:
     """The policy's answer for one statement, with what an open transaction has made uncertain on the side of no."""
-    catalogue = state.catalogue or NO_CATALOGUE
-    is_blind = state.changes.is_opaque or state.changes.has_code
-    return decide(state.context.policy(), Request(state.principal, state.context.database, facts, catalogue, is_blind))
+    verdicts = state.current_verdicts()
+    decision = verdicts.decisions.get(facts)
+    if decision is None:
+        catalogue = state.catalogue or NO_CATALOGUE
+        is_blind = state.changes.is_opaque or state.changes.has_code
+        decision = decide(state.context.policy(), Request(state.principal, state.context.database, facts, catalogue, is_blind))
+        verdicts.decisions.keep(facts, decision)
+    return decision
 
 
 def touches_classified(state: SessionState, shown: StatementFacts | None) -> bool:
@@ -148,7 +166,7 @@ def facts_for_masks(state: SessionState, shown: StatementFacts | None) -> Statem
 
 def judge(
     state: SessionState,
-    stage: str,
+    stage: Stage,
     text: bytes,
     facts: StatementFacts,
     shown: StatementFacts | None,
@@ -158,37 +176,45 @@ def judge(
     portal: Portal | None = None,
 ) -> Judgement:
     """Record a decision and give the judgement: the execution to come, or the refusal."""
-    act = Act(state.new_audit_id())
-    act.advance(GateEvent.ALLOW if isinstance(decision, Allow) else GateEvent.DENY)
-    durability = durability_of(state, facts, shown, decision)
-    if stage == "parse" and isinstance(decision, Allow):
-        durability = state.context.durability.reads
-    commit = state.context.commit
+    context = state.context
+    audit_id = state.new_audit_id()
+    act = Act(audit_id)
+    is_allowed = isinstance(decision, Allow)
+    act.advance(GateEvent.ALLOW if is_allowed else GateEvent.DENY)
+    found = _consequences(state, facts, shown, decision)
+    durability = context.durability.reads if stage == "parse" and is_allowed else found.durability
+    effect: Effect = "allow" if is_allowed else "hold" if isinstance(decision, Hold) else "deny"
     body = decided(
-        state.principal,
-        state.context.database,
-        session_id=state.context.session_id,
-        stage=stage,  # type: ignore[arg-type]
-        facts=facts,
-        effect="allow" if isinstance(decision, Allow) else "hold" if isinstance(decision, Hold) else "deny",
+        state.told,
+        found.told,
+        stage=stage,
+        effect=effect,
         rule=decision.rule,
-        policy_version=state.context.policy().version,
+        policy_version=context.policy().version,
         statement_bytes=facts.end - facts.start if facts.end else len(text),
         reason=None if isinstance(decision, Allow) else decision.reason.value,
-        commitment=commit(act.audit_id, "statement", text),
+        commitment=context.commit(audit_id, "statement", text),
         parameters=0 if portal is None else portal.parameters,
-        parameters_commitment=None if portal is None else commit(act.audit_id, "parameters", portal.parameters_commitment),
-        peer=state.peer,
+        parameters_commitment=None if portal is None else context.commit(audit_id, "parameters", portal.parameters_commitment),
     )
-    record = state.append(DECIDED, body, durability, act.audit_id)
-    effect = "allow" if isinstance(decision, Allow) else "hold" if isinstance(decision, Hold) else "deny"
-    state.observe("statements", effect, facts.verb.value)
+    record = state.append(DECIDED, body, durability, audit_id)
+    state.observe("statements", effect, found.told["verb"])
     if not isinstance(decision, Allow):
         state.observe("refusals", decision.reason.value)
-        return Judgement(act, record, refusal=refusal_of(decision, act.audit_id))
-    touches = touches_classified(state, shown)
-    execution = Execution(act, facts, shown, decision, durability, touches, state.now, prepared, portal)
+        return Judgement(act, record, refusal=refusal_of(decision, audit_id))
+    execution = Execution(act, facts, shown, decision, durability, found.touches, state.now, prepared, portal)
     return Judgement(act, record, execution=execution)
+
+
+def _consequences(state: SessionState, facts: StatementFacts, shown: StatementFacts | None, decision: Decision) -> Consequences:
+    """What follows from a decision, kept with the session's verdicts."""
+    verdicts = state.current_verdicts()
+    found = verdicts.consequences.get(facts)
+    if found is None or found.shown is not shown or found.decision is not decision:
+        durability = durability_of(state, facts, shown, decision)
+        found = Consequences(shown, decision, durability, touches_classified(state, shown), of_statement(facts))
+        verdicts.consequences.keep(facts, found)
+    return found
 
 
 def durability_of(state: SessionState, facts: StatementFacts, shown: StatementFacts | None, decision: Decision) -> Durability:
@@ -201,23 +227,20 @@ def durability_of(state: SessionState, facts: StatementFacts, shown: StatementFa
     return durability.writes if changes or catalogue.calls_volatile(facts) else durability.reads
 
 
-def judge_refused(state: SessionState, stage: str, length: int, refusal: Refusal, text: bytes | None = None) -> Judgement:
+def judge_refused(state: SessionState, stage: Stage, length: int, refusal: Refusal, text: bytes | None = None) -> Judgement:
     """Record a refusal that no policy rule asked for (unanalysable, too large, unsupported) and give the judgement."""
     act = Act(refusal.audit_id)
     act.advance(GateEvent.DENY)
     body = decided(
-        state.principal,
-        state.context.database,
-        session_id=state.context.session_id,
-        stage=stage,  # type: ignore[arg-type]
-        facts=None,
+        state.told,
+        of_statement(None, length),
+        stage=stage,
         effect="deny",
         rule=refusal.rule or f"proxy.{refusal.reason.value}",
         policy_version=state.context.policy().version,
         statement_bytes=length,
         reason=refusal.reason.value,
         commitment=None if text is None else state.context.commit(act.audit_id, "statement", text),
-        peer=state.peer,
     )
     record = state.append(DECIDED, body, state.context.durability.refusals, act.audit_id)
     state.observe("statements", "deny", "unknown")
@@ -225,7 +248,7 @@ def judge_refused(state: SessionState, stage: str, length: int, refusal: Refusal
     return Judgement(act, record, refusal=refusal)
 
 
-def judge_unanalysable(state: SessionState, stage: str, text: bytes, failure: Unanalysable) -> Judgement:
+def judge_unanalysable(state: SessionState, stage: Stage, text: bytes, failure: Unanalysable) -> Judgement:
     """Record that a text could not be analysed, and refuse it."""
     return judge_refused(state, stage, len(text), refusal_of_text(failure, state.new_audit_id()), text)
 

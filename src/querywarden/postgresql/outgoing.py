@@ -6,10 +6,10 @@ Both are order-preserving: nothing overtakes what waits before it. Nothing goes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 
-from querywarden.gate.gate import Act, GateEvent
+from querywarden.gate.gate import Act, GateEvent, Stage
 from querywarden.gate.permit import Basis, Housekeeping
 from querywarden.postgresql.expected import Expected
 from querywarden.session.effects import SendToClient, SendToServer
@@ -50,16 +50,18 @@ class ServerQueue:
         self._queue.append(message)
         self.waiting_bytes += len(message.data)
 
-    def release(self, unsafe: Collection[int], failed: Collection[int]) -> list[SendToServer]:
+    def release(self, unsafe: Set[int], failed: Set[int]) -> list[SendToServer]:
         """The messages at the front whose records are all safe; one with a failed record is replaced by its refusal."""
         effects: list[SendToServer] = []
-        while self._queue and not self.is_blocked:
-            message = self._queue[0]
-            if any(number in unsafe for number in message.records):
+        queue = self._queue
+        while queue and not self.is_blocked:
+            message = queue[0]
+            records = message.records
+            if records and not unsafe.isdisjoint(records):
                 break
-            self._queue.popleft()
+            queue.popleft()
             self.waiting_bytes -= len(message.data)
-            effects.append(SendToServer(*self._pass(message, any(number in failed for number in message.records))))
+            effects.append(SendToServer(*self._pass(message, bool(records) and not failed.isdisjoint(records))))
         return effects
 
     @staticmethod
@@ -70,7 +72,7 @@ class ServerQueue:
             return (message.data if message.on_refusal is None else message.on_refusal()), Housekeeping.REFUSAL
         basis: Basis | None = message.housekeeping
         for act in message.acts:
-            if act.advance(GateEvent.RECORD_SAFE).value == "recorded":
+            if act.advance(GateEvent.RECORD_SAFE) is Stage.RECORDED:
                 basis = act.permit()
         if basis is None:
             raise AssertionError("a message to the server has no basis")
@@ -80,11 +82,12 @@ class ServerQueue:
 class ClientQueue:
     """Bytes on their way to the client; a barrier keeps back what follows until its record is safe."""
 
-    __slots__ = ("_parts", "waiting_bytes")
+    __slots__ = ("_parts", "released_bytes", "waiting_bytes")
 
     def __init__(self) -> None:
         self._parts: deque[bytes | int] = deque()
         self.waiting_bytes = 0
+        self.released_bytes = 0
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -108,18 +111,21 @@ class ClientQueue:
         self._parts.clear()
         self.waiting_bytes = 0
 
-    def release(self, unsafe: Collection[int]) -> list[SendToClient]:
+    def release(self, unsafe: Set[int]) -> list[SendToClient]:
         """The bytes up to the first barrier whose record isn't safe yet, as one effect."""
         found: list[bytes] = []
-        while self._parts:
-            part = self._parts[0]
+        parts = self._parts
+        while parts:
+            part = parts[0]
             if isinstance(part, int):
                 if part in unsafe:
                     break
             else:
                 found.append(part)
                 self.waiting_bytes -= len(part)
-            self._parts.popleft()
+            parts.popleft()
         if not found:
             return []
-        return [SendToClient(found[0] if len(found) == 1 else b"".join(found))]
+        data = found[0] if len(found) == 1 else b"".join(found)
+        self.released_bytes += len(data)
+        return [SendToClient(data)]

@@ -8,11 +8,11 @@ Protocol and SQL share the names: PREPARE and Parse, DECLARE and Bind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from querywarden.model.decision import Allow
-from querywarden.model.facts import StatementFacts
+from querywarden.model.facts import StatementFacts, Verb
 
 
 @dataclass(slots=True, eq=False)
@@ -20,14 +20,12 @@ class Prepared:
     """A prepared statement that was permitted: its facts, and the decision with what it rests on.
 
     `facts` None: the text holds no statement. `basis` is (policy version, catalogue generation, opaque transaction).
-    `plans` caches row programs by the body of the RowDescription they were made for.
     """
 
     text: bytes
     facts: StatementFacts | None
     decision: Allow
     basis: tuple[Any, ...]
-    plans: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,9 +39,24 @@ class Portal:
     parameters: int = 0
     parameters_commitment: bytes = b""
     is_held: bool = False
-    describe_is_sent: bool = False
+    is_lasting: bool = False
+    """A held cursor whose transaction has been committed: a later rollback leaves it."""
+    is_doubtful: bool = False
+    """A rollback to a savepoint may have closed it, so that code of the database may have opened another one under its name."""
+    described_in: int = -1
+    """The segment in which a Describe was sent; an error there may have made the server skip it."""
     description: bytes | None = None
     """The body of its RowDescription, once the server has sent it."""
+    target: Prepared | Portal | None = None
+    """For a portal over EXECUTE or FETCH: what the name in it meant when the portal was bound, which is when its columns were settled."""
+    bound_at: int = 0
+    """Statements of the session that were permitted before it was bound."""
+
+    @property
+    def runs_by_name(self) -> bool:
+        """Whether the portal runs what a name means when it is executed."""
+        facts = None if self.prepared is None else self.prepared.facts
+        return facts is not None and facts.verb in (Verb.EXECUTE, Verb.FETCH)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +110,10 @@ class Registry:
         """A Parse of the unnamed statement has failed: the server has dropped the old one first."""
         self.statements.pop(b"", None)
 
+    def drop_named_statements(self) -> None:
+        """DEALLOCATE ALL and DISCARD ALL leave the unnamed statement."""
+        self.statements = {name: prepared for name, prepared in self.statements.items() if not name}
+
     def _forget(self, definition: Definition) -> None:
         key = (definition.is_portal, definition.name)
         waiting = self._pending.get(key)
@@ -133,7 +150,19 @@ class Registry:
             raise NotSettled
         return waiting[-1]
 
-    def end_transaction(self) -> None:
-        """The server is idle outside a transaction: portals other than held cursors are gone."""
-        if self.portals:
-            self.portals = {name: portal for name, portal in self.portals.items() if portal.is_held}
+    def end_transaction(self, is_committed: bool) -> None:
+        """A transaction has ended: portals other than held cursors are gone, and so are its held cursors if it was rolled back."""
+        if not self.portals:
+            return
+        self.portals = {
+            name: portal
+            for name, portal in self.portals.items()
+            if portal.is_lasting or (portal.is_held and is_committed and not portal.is_doubtful)
+        }
+        for portal in self.portals.values():
+            portal.is_lasting = True
+
+    def roll_back_to_savepoint(self) -> None:
+        """Portals opened after the savepoint are gone; which those are isn't followed here."""
+        for portal in self.portals.values():
+            portal.is_doubtful = not portal.is_lasting

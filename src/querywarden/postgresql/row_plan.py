@@ -15,7 +15,7 @@ from querywarden.postgresql.rows import RowMasker
 from querywarden.postgresql.session_state import SessionState
 
 PLANS_PER_STATEMENT_MAX = 16
-"""Row plans kept with a prepared statement: one for each combination of result formats and catalogue in use."""
+"""Row plans kept for a statement: one for each combination of result formats and catalogue in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class RowPlan:
         return compile_rows(self.fields, (), self.masks, context.masking_key, context.limits.row_buffered_bytes_max)
 
 
+STALE = 0
+"""Among the relations that a newer catalogue is asked for: any of them, since the session's own changes are newer than the catalogue."""
+
+
 class UnknownRelation(Exception):
     """A result comes from relations that the catalogue doesn't have: it may be too old."""
 
@@ -49,10 +53,13 @@ def plan_rows(state: SessionState, body: bytes, execution: Execution, tried: fro
     Raises: UnknownRelation when a newer catalogue may know more; PeerViolation when the message isn't well-formed.
     """
     catalogue = state.catalogue or NO_CATALOGUE
-    prepared = execution.prepared
-    key = (body, catalogue.generation, state.changes.is_opaque, state.changes.has_code, execution.allow.reveal)
-    if prepared is not None and key in prepared.plans:
-        found: RowPlan = prepared.plans[key]
+    changes = state.changes
+    if changes.is_stale and STALE not in tried:
+        raise UnknownRelation(frozenset({STALE}))
+    plans = _plans_of(state, execution)
+    key = (body, changes.is_stale, execution.allow.reveal)
+    found = plans.get(key)
+    if found is not None:
         return found
     fields = decode_row_description(body)
     columns = output_columns(fields)
@@ -60,11 +67,23 @@ def plan_rows(state: SessionState, body: bytes, execution: Execution, tried: fro
     if unknown:
         raise UnknownRelation(unknown)
     plan = _plan(state, fields, columns, execution.shown, execution.allow.reveal, catalogue)
-    if prepared is not None:
-        if len(prepared.plans) >= PLANS_PER_STATEMENT_MAX:
-            prepared.plans.clear()
-        prepared.plans[key] = plan
+    if len(plans) >= PLANS_PER_STATEMENT_MAX:
+        plans.clear()
+    plans[key] = plan
     return plan
+
+
+def _plans_of(state: SessionState, execution: Execution) -> dict[tuple[bytes, bool, Reveal], RowPlan]:
+    """The row plans that are kept for a statement, as long as its verdict holds: they rest on the same."""
+    shown = execution.shown
+    if shown is None:
+        return {}
+    kept = state.current_verdicts().plans
+    plans = kept.get(shown)
+    if plans is None:
+        plans = {}
+        kept.keep(shown, plans)
+    return plans
 
 
 def _plan(
@@ -75,8 +94,9 @@ def _plan(
     reveal: Reveal,
     catalogue: Catalogue,
 ) -> RowPlan:
-    opaque_unknown = state.changes.is_opaque or state.changes.has_code
-    masks = plan_masks(columns, facts_for_masks(state, shown), catalogue, reveal, opaque_unknown)
+    changes = state.changes
+    opaque_unknown = changes.is_opaque or changes.has_code or changes.is_stale
+    masks = plan_masks(columns, None if changes.is_stale else facts_for_masks(state, shown), catalogue, reveal, opaque_unknown)
     masked = tuple(
         (_origin(column, catalogue), mask.data_class.value) for column, mask in zip(columns, masks, strict=True) if mask is not None
     )

@@ -15,7 +15,7 @@ from querywarden.postgresql.framing import HEADER_BYTES, encode, read_header
 from querywarden.postgresql.messages.backend import decode_command_complete, decode_ready_for_query
 from querywarden.postgresql.refusal import Refusal
 from querywarden.postgresql.row_errors import RowTooLarge
-from querywarden.postgresql.row_plan import UnknownRelation, plan_rows
+from querywarden.postgresql.row_plan import STALE, UnknownRelation, plan_rows
 from querywarden.postgresql.rows import relay_rows
 from querywarden.postgresql.session_state import IDLE, SessionState
 from querywarden.session.effects import ForwardCancel, SchemaChanged
@@ -55,6 +55,10 @@ class ServerAnswers:
         """A new schema generation has come: what the old one didn't have may be in it."""
         self._tried = frozenset()
 
+    def forget_stale(self) -> None:
+        """A catalogue has come that was asked for: the next change of the session is to be asked for again."""
+        self._tried -= {STALE}
+
     def receive(self, data: memoryview) -> None:
         """Work through bytes from the server.
 
@@ -90,6 +94,7 @@ class ServerAnswers:
 
     def _take_messages(self, data: memoryview) -> None:
         position, end = 0, len(data)
+        length_max = self._state.context.limits.server_message_bytes_max
         while position < end:
             self._position = position
             if self._relaying:
@@ -103,7 +108,7 @@ class ServerAnswers:
                 continue
             if end - position < HEADER_BYTES:
                 break
-            kind, length = read_header(data, position, self._state.context.limits.server_message_bytes_max)
+            kind, length = read_header(data, position, length_max)
             if kind == _DATA_ROW:
                 position = self._rows(data, position, end, execution)
             elif kind == _COPY_DATA:
@@ -124,8 +129,8 @@ class ServerAnswers:
             raise PeerViolation(f"the server's message of type {chr(kind)!r} has {length} bytes")
 
     def _running(self) -> Execution | None:
-        head = self._state.expected.head
-        return None if head is None else head.execution
+        entries = self._state.expected.entries
+        return entries[0].execution if entries else None
 
     def _send(self, data: bytes | memoryview) -> None:
         if not self._is_muted:
@@ -286,7 +291,7 @@ class ServerAnswers:
         if execution is None:
             raise PeerViolation("the server completed a statement that nothing asked for")
         tag = decode_command_complete(body).tag
-        carry_out(state, execution)
+        carry_out(state, execution, tag)
         finish(state, execution, "ok", tag=tag)
         state.transaction_touches |= execution.touches
         entry.current += 1
@@ -319,6 +324,7 @@ class ServerAnswers:
             # The server reads these Syncs in the middle of the COPY, and ignores them.
             for sync in entry.syncs_in_copy:
                 self._state.expected.remove(sync)
+            entry.takes_copy_now = True
             entry.syncs_in_copy = []
         self._send(encode(bytes((kind,)), body))
 
@@ -356,13 +362,14 @@ class ServerAnswers:
 
     def _end_transaction(self) -> None:
         state = self._state
-        state.registry.end_transaction()
+        state.registry.end_transaction(is_committed=not state.has_failed)
+        state.has_failed = False
         state.transaction_touches = False
         if state.changes.has_any:
             state.changes.is_stale = True
             state.changes.count += 1
             state.effects.append(SchemaChanged())
-        if not any(entry.changes_schema for entry in state.expected):
+        if not any(entry.changes_schema for entry in state.expected.entries):
             state.changes.is_opaque = state.changes.has_code = state.changes.has_any = False
 
 

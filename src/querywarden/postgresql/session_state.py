@@ -17,6 +17,7 @@ from querywarden.postgresql.expected import Expected, ExpectedAnswers
 from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
 from querywarden.postgresql.prepared import Registry
 from querywarden.postgresql.session_context import StatementContext
+from querywarden.postgresql.verdicts import Verdicts
 from querywarden.session.effects import AppendRecord, Durability, Effect, LoadCatalogue, Observe
 
 IDLE = b"I"
@@ -62,10 +63,12 @@ class SessionState:
 
     context: StatementContext
     principal: Principal
-    peer: Mapping[str, Any]
+    told: Mapping[str, Any]
+    """The fields that its records share, as `audit.record.of_session` gives them."""
     stream: ClientStream
     catalogue: Catalogue | None = None
     expected: ExpectedAnswers = field(default_factory=ExpectedAnswers)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     registry: Registry = field(default_factory=Registry)
     to_server: ServerQueue = field(default_factory=ServerQueue)
     to_client: ClientQueue = field(default_factory=ClientQueue)
@@ -75,6 +78,8 @@ class SessionState:
     transaction: bytes = IDLE
     transaction_touches: bool = False
     """Some statement of the open transaction touches classified columns, so that a deferred error may quote them."""
+    has_failed: bool = False
+    """An error has come since the last transaction ended."""
     is_skipping: bool = False
     """The server skips everything up to the next Sync, after an error that had no Sync behind it yet."""
     ending: Ending | None = None
@@ -88,6 +93,8 @@ class SessionState:
     failed: set[int] = field(default_factory=set)
     records: int = 0
     statements: int = 0
+    bytes_in: int = 0
+    """Bytes of the client since its login."""
     tried_names: set[RelationName] = field(default_factory=set)
     tried_functions: set[FunctionName] = field(default_factory=set)
     """Names for which a newer catalogue was asked for in vain."""
@@ -123,8 +130,9 @@ class SessionState:
     def queue(self, message: ToServer) -> None:
         """Queue a message for the server, and expect its answer where it has one."""
         self.to_server.add(message)
-        if message.entry is not None:
-            self.expected.add(message.entry)
+        entry = message.entry
+        if entry is not None:
+            self.expected.add(entry)
 
     def ask_for_catalogue(self) -> None:
         """Ask for a catalogue that is newer than what the session has met."""
@@ -141,6 +149,9 @@ class SessionState:
             return False
         if self.changes.is_stale:
             return True
+        verdicts = self.current_verdicts()
+        if verdicts.known.get(facts):
+            return False
         unknown = {name for name in facts.reads | facts.writes if not self.catalogue.knows(name)} - self.tried_names
         if facts.verb is Verb.CREATE:
             unknown -= facts.writes
@@ -149,7 +160,15 @@ class SessionState:
         functions -= self.tried_functions
         self.tried_names |= unknown
         self.tried_functions |= functions
+        if not unknown and not functions:
+            verdicts.known.keep(facts, True)
         return bool(unknown or functions)
+
+    def current_verdicts(self) -> Verdicts:
+        """The verdicts that hold now."""
+        changes, verdicts = self.changes, self.verdicts
+        verdicts.rest_on(self.context.policy(), self.catalogue, changes.is_opaque, changes.has_code)
+        return verdicts
 
     def note_schema_change(self, facts: StatementFacts) -> bool:
         """Note what a statement that is admitted now may change.

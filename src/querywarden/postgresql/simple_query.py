@@ -80,7 +80,7 @@ def _admit_statements(state: SessionState, text: bytes, statements: tuple[Statem
             state.registry.discard(definition)
         raise
     entry.executions = [judgement.execution for judgement in judgements if judgement.execution is not None]
-    entry.definitions.append(state.registry.define(False, b"", None))
+    entry.definitions = [state.registry.define(False, b"", None)]
     state.statements += len(judgements)
     state.queue(
         ToServer(
@@ -117,14 +117,14 @@ def define_names(state: SessionState, execution: Execution) -> None:
     registry = state.registry
     if facts.verb is Verb.PREPARE and facts.children:
         prepared = Prepared(b"", facts.children[0], execution.allow, basis_of(state))
-        execution.definitions.append(registry.define(False, name, prepared))
+        execution.definitions = [registry.define(False, name, prepared)]
     elif facts.verb is Verb.DECLARE and facts.children:
         prepared = Prepared(b"", facts.children[0], execution.allow, basis_of(state))
-        execution.definitions.append(registry.define(True, name, Portal(prepared, is_held=facts.cursor_is_held)))
+        execution.definitions = [registry.define(True, name, Portal(prepared, is_held=facts.cursor_is_held))]
     elif facts.verb is Verb.DEALLOCATE and facts.subject_name is not None:
-        execution.definitions.append(registry.define(False, name, None))
+        execution.definitions = [registry.define(False, name, None)]
     elif facts.verb is Verb.CLOSE and facts.subject_name is not None:
-        execution.definitions.append(registry.define(True, name, None))
+        execution.definitions = [registry.define(True, name, None)]
 
 
 def refuse_query(state: SessionState, judgement: Judgement) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from querywarden.audit.record import of_session
 from querywarden.audit.session_records import CONN_CLOSED, conn_closed
 from querywarden.errors import PeerViolation
 from querywarden.gate.permit import Housekeeping
@@ -42,7 +43,8 @@ class StatementPhase:
 
     def __init__(self, established: Established, context: StatementContext, peer: Mapping[str, Any], now: float) -> None:
         stream = ClientStream(context.limits)
-        self._state = SessionState(context, established.principal, peer, stream, now=now)
+        told = of_session(established.principal, context.database, context.session_id, peer)
+        self._state = SessionState(context, established.principal, told, stream, now=now)
         key = established.server_key
         self._server_key = None if key is None else (key.process_id, key.key)
         self._answers = ServerAnswers(self._state, self._server_key)
@@ -81,6 +83,7 @@ class StatementPhase:
         state = self._state
         match input:
             case inputs.ClientBytes(data):
+                state.bytes_in += len(data)
                 state.stream.receive(data)
             case inputs.ServerBytes(data):
                 self._answers.receive(data)
@@ -128,6 +131,7 @@ class StatementPhase:
         if state.awaits_catalogue:
             state.awaits_catalogue = False
             state.changes.is_stale = state.changes.count != state.changes.count_asked
+            self._answers.forget_stale()
         self._answers.resume()
 
     # The three steps
@@ -145,10 +149,8 @@ class StatementPhase:
 
     def _release(self) -> None:
         state = self._state
-        if len(state.to_server):
-            state.effects.extend(state.to_server.release(state.unsafe, state.failed))
-        if len(state.to_client):
-            state.effects.extend(state.to_client.release(state.unsafe))
+        state.effects += state.to_server.release(state.unsafe, state.failed)
+        state.effects += state.to_client.release(state.unsafe)
 
     # Ends
 
@@ -185,6 +187,8 @@ class StatementPhase:
         state = self._state
         if state.has_said_goodbye and not len(state.to_server):
             self._close("client_ended")
+            return
+        if state.ending is None and not state.is_draining:
             return
         if state.expected or len(state.to_server) or len(state.to_client):
             return
@@ -229,6 +233,8 @@ class StatementPhase:
             principal=state.principal,
             database=state.context.database,
             statements=state.statements,
+            bytes_in=state.bytes_in,
+            bytes_out=state.to_client.released_bytes,
             duration_us=max(0, int((state.now - self._opened_at) * 1_000_000)),
         )
         state.effects.append(fx.AppendRecord(None, CONN_CLOSED, body, fx.Durability.WRITTEN))

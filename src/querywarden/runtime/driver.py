@@ -2,7 +2,7 @@
 
 One driver per session connects client, server and the pure session between them. Nothing is decided here. Inputs that come
 up while the session handles one (a record that is safe at once, a catalogue that is there already) wait in a queue, so that
-the session is never entered twice. What an input makes the session send goes out as one write per side.
+the session is never entered twice. What an input makes the session send goes out as one write per side at most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from querywarden.model.catalogue import Catalogue
 from querywarden.model.principal import Principal
 from querywarden.postgresql.error_response import encode_error
 from querywarden.postgresql.login import LOGIN_TIMER
+from querywarden.runtime.output import Output
 from querywarden.runtime.services import Services, Session
 from querywarden.runtime.timers import Timers, now
 from querywarden.runtime.transport_sides import PauseReason, Side
@@ -62,8 +63,7 @@ class SessionDriver:
         self._is_over = False
         self._has_crashed = False
         self._client_close_requested = False
-        self._to_client: list[bytes] = []
-        self._to_server: list[bytes] = []
+        self._output = Output(client, services.metrics)
         self._timers = Timers(lambda name: self.deliver(ev.TimerFired(name)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_end: list[Callable[[], None]] = []
@@ -150,10 +150,11 @@ class SessionDriver:
             self._crash("XX000", _INTERNAL_ERROR, error)
         finally:
             self._is_handling = False
-        self._flush()
+        self._output.end_of_input()
         if type(happened) is ev.ClientBytes:
-            self._observe_stage("session", began)
-        self._end_if_over()
+            self._services.metrics.observe("added_seconds", _SESSION_STAGE, now() - began)
+        if self._client.is_gone:
+            self._end_if_over()
 
     def _observe_stage(self, stage: str, began: float) -> None:
         self._services.metrics.observe("added_seconds", (stage,), now() - began)
@@ -161,9 +162,9 @@ class SessionDriver:
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
             case fx.SendToServer():
-                self._to_server.append(effect.data)
+                self._output.to_server.append(effect.data)
             case fx.SendToClient():
-                self._to_client.append(effect.data)
+                self._output.to_client.append(effect.data)
             case fx.AppendRecord():
                 self._append(effect)
             case fx.Observe():
@@ -196,31 +197,17 @@ class SessionDriver:
             case fx.ForwardCancel():
                 self._spawn(self._forward_cancel(effect))
             case fx.CloseClient():
-                self._flush()
+                self._output.flush()
                 self._client_close_requested = True
                 self._client.close()
             case fx.CloseServer():
-                self._flush()
+                self._output.flush()
                 if self._server is not None:
                     self._server.close()
             case fx.Log():
                 self._log.log(_LEVELS.get(effect.level, 20), effect.event, **effect.fields)
             case _:
                 assert_never(effect)
-
-    def _flush(self) -> None:
-        metrics = self._services.metrics
-        if self._to_client:
-            data = self._to_client[0] if len(self._to_client) == 1 else b"".join(self._to_client)
-            self._to_client.clear()
-            metrics.client_bytes_sent += len(data)
-            self._client.write(data)
-        if self._to_server:
-            data = self._to_server[0] if len(self._to_server) == 1 else b"".join(self._to_server)
-            self._to_server.clear()
-            metrics.server_bytes_sent += len(data)
-            if self._server is not None:
-                self._server.write(data)
 
     def _crash(self, sqlstate: str, sentence: str, error: Exception) -> None:
         """End the session after an error that it did not settle itself: one FATAL, both sides closed, nothing half open."""
@@ -235,8 +222,7 @@ class SessionDriver:
         if self.is_logged_in:
             body = conn_closed(kind, session_id=self.session_id, principal=self.principal)
             self._services.journal.append(CONN_CLOSED, body, fx.Durability.WRITTEN, None)
-        self._to_client.clear()
-        self._to_server.clear()
+        self._output.drop_unfinished()
         if not self._client_close_requested:
             self._client.write(encode_error("FATAL", sqlstate, sentence))
         self._client.close()
@@ -253,9 +239,12 @@ class SessionDriver:
             return
 
         began = now()
+        is_at_hand = effect.durability is fx.Durability.WRITTEN
+        self._output.answers_at_hand += is_at_hand
 
         def settled(is_safe: bool) -> None:
-            self._observe_stage("record", began)
+            self._output.answers_at_hand -= is_at_hand
+            self._services.metrics.observe("added_seconds", _RECORD_STAGE, now() - began)
             self.deliver(ev.RecordSafe(number) if is_safe else ev.RecordFailed(number))
 
         self._services.journal.append(effect.type, effect.body, effect.durability, settled, effect.id)
@@ -336,12 +325,12 @@ class SessionDriver:
     async def _connect(self, effect: fx.ConnectServer) -> None:
         self.database = effect.database
         side = Side(self, self._services.limits.high_water_bytes)
-        self._server = side
+        self._server = self._output.server = side
         began = now()
         try:
             certificate = await self._services.dialer.connect(effect.database, side)
         except DependencyFailure as failure:
-            self._server = None
+            self._server = self._output.server = None
             self._log.warning("server.unavailable", database=effect.database, detail=str(failure))
             self.deliver(ev.ServerUnavailable(str(failure)))
         else:
@@ -394,5 +383,8 @@ class SessionDriver:
 def _nothing(driver: SessionDriver) -> None:
     """Who makes a driver may want to hear of its login and its end, or not."""
 
+
+_SESSION_STAGE = ("session",)
+_RECORD_STAGE = ("record",)
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -1,23 +1,29 @@
 """Metrics: everything that is counted, in one table, told in Prometheus' text format.
 
-Sessions name a metric, its labels and an amount (`Observe`); the table says what that metric is. Bytes are counted in plain
-attributes, since they change with every chunk, and read when the metrics are asked for.
+Sessions name a metric, its labels and an amount (`Observe`); the table says what that metric is. What is observed is counted in
+plain attributes, since several change with every statement and bytes with every chunk, and read when the metrics are asked for.
+All counting is done on the loop's thread.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+
+_BOUNDS = (*map(str, _SECONDS), "+Inf")
+"""The upper bounds of the buckets, as Prometheus writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ MEASURES: tuple[Measure, ...] = (
         "added_seconds",
         "What the proxy adds, by stage: session (its own work on what a client sent), record (until a record is safe), analyse (in a "
         "worker), catalogue, verify (a credential), connect (to a server).",
-        ("stage",), True,
+        ("stage",),
+        True,
     ),
     Measure("logins", "Logins by outcome: accepted, rejected (the credential), failed (anything else).", ("outcome",)),
     Measure("connections_refused", "Connections that came to no session, by cause.", ("cause",)),
@@ -50,6 +57,36 @@ MEASURES: tuple[Measure, ...] = (
     Measure("catalogue_reads", "Readings of databases' catalogues, by outcome.", ("database", "outcome")),
     Measure("policy_reloads", "Readings of the policy file after the start, by outcome.", ("outcome",)),
 )
+
+
+class _Total:
+    """One series of a counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, amount: float) -> None:
+        self.value += amount
+
+
+class _Distribution:
+    """One series of a histogram: how many amounts came to lie up to each bound, and their sum."""
+
+    __slots__ = ("_counts", "sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_SECONDS) + 1)
+        self.sum = 0.0
+
+    def add(self, amount: float) -> None:
+        self.sum += amount
+        self._counts[bisect_left(_SECONDS, amount)] += 1
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """The bounds as Prometheus writes them, each with the amounts up to it."""
+        return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
 
 
 class Metrics(Collector):
@@ -63,33 +100,38 @@ class Metrics(Collector):
         self.server_bytes_received = 0
         self.server_bytes_sent = 0
         self.registry = CollectorRegistry()
-        self._measures = {measure.name: self._make(measure) for measure in MEASURES}
+        self._measures: dict[str, tuple[Measure, dict[tuple[str, ...], _Total | _Distribution]]] = {
+            measure.name: (measure, {}) for measure in MEASURES
+        }
         self._recorders: dict[tuple[str, tuple[str, ...]], Callable[[float], None]] = {}
+        for measure in MEASURES:
+            if not measure.labels:
+                self._recorder(measure.name, ())
         self._sessions = Gauge("querywarden_sessions", "Sessions that have logged in.", ("database",), registry=self.registry)
-        self._log_queue = Gauge("querywarden_log_queue_records", "Records that are not on disk yet.", registry=self.registry)
+        self._log_queue = 0
         self._log_healthy = Gauge("querywarden_log_healthy", "Whether the audit log can be written.", registry=self.registry)
-        self._policy = Gauge(
-            "querywarden_policy_valid", "Whether the policy file on disk is the policy in force.", registry=self.registry
-        )
+        self._policy = Gauge("querywarden_policy_valid", "Whether the policy file on disk is the policy in force.", registry=self.registry)
         self._log_healthy.set(1)
         self._policy.set(1)
         self.registry.register(self)
 
     def observe(self, metric: str, labels: tuple[str, ...], amount: float) -> None:
         """Count something. A metric that isn't in the table is a mistake that must not cost a session."""
-        key = (metric, labels)
-        recorder = self._recorders.get(key)
+        recorder = self._recorders.get((metric, labels))
         if recorder is None:
-            try:
-                measure = self._measures[metric]
-                child = measure.labels(*labels) if labels else measure
-            except (KeyError, ValueError):
-                structlog.get_logger().error("metric.unknown", metric=metric, labels=len(labels))
-                self._recorders[key] = _ignore
-                return
-            recorder = child.observe if isinstance(child, Histogram) else child.inc
-            self._recorders[key] = recorder
+            recorder = self._recorder(metric, labels)
         recorder(amount)
+
+    def _recorder(self, metric: str, labels: tuple[str, ...]) -> Callable[[float], None]:
+        measure, series = self._measures.get(metric, (None, {}))
+        if measure is None or len(measure.labels) != len(labels):
+            structlog.get_logger().error("metric.unknown", metric=metric, labels=len(labels))
+            recorder: Callable[[float], None] = _ignore
+        else:
+            found = series[labels] = _Distribution() if measure.is_histogram else _Total()
+            recorder = found.add
+        self._recorders[metric, labels] = recorder
+        return recorder
 
     def session_opened(self, database: str) -> None:
         """A session has logged in."""
@@ -101,7 +143,7 @@ class Metrics(Collector):
 
     def log_queue(self, records: int) -> None:
         """So many records are not on disk yet."""
-        self._log_queue.set(records)
+        self._log_queue = records
 
     def log_sync(self, seconds: float) -> None:
         """An fdatasync has taken so long."""
@@ -120,7 +162,10 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """The bytes counted so far; called by the registry."""
+        """What was counted so far; called by the registry."""
+        yield GaugeMetricFamily("querywarden_log_queue_records", "Records that are not on disk yet.", self._log_queue)
+        for measure, series in self._measures.values():
+            yield _family(measure, series)
         family = CounterMetricFamily("querywarden_bytes", "Bytes by side and direction.", labels=("side", "direction"))
         family.add_metric(("client", "received"), self.client_bytes_received)
         family.add_metric(("client", "sent"), self.client_bytes_sent)
@@ -128,11 +173,20 @@ class Metrics(Collector):
         family.add_metric(("server", "sent"), self.server_bytes_sent)
         yield family
 
-    def _make(self, measure: Measure) -> Counter | Histogram:
-        name = f"querywarden_{measure.name}"
-        if measure.is_histogram:
-            return Histogram(name, measure.help, measure.labels, buckets=_SECONDS, registry=self.registry)
-        return Counter(name, measure.help, measure.labels, registry=self.registry)
+
+def _family(measure: Measure, series: dict[tuple[str, ...], _Total | _Distribution]) -> Metric:
+    name = f"querywarden_{measure.name}"
+    if not measure.is_histogram:
+        counter = CounterMetricFamily(name, measure.help, labels=measure.labels)
+        for labels, total in series.items():
+            if isinstance(total, _Total):
+                counter.add_metric(labels, total.value)
+        return counter
+    histogram = HistogramMetricFamily(name, measure.help, labels=measure.labels)
+    for labels, found in series.items():
+        if isinstance(found, _Distribution):
+            histogram.add_metric(labels, found.cumulative(), found.sum)
+    return histogram
 
 
 def _ignore(amount: float) -> None:

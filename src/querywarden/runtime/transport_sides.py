@@ -128,8 +128,9 @@ class Side(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Write bytes, or drop them when the side is closing."""
-        if self.is_open:
-            self.transport.write(data)
+        transport = self._transport
+        if transport is not None and not self._is_closing and not self.is_gone:
+            transport.write(data)
 
     def pause(self, reason: PauseReason) -> None:
         """Stop reading for a reason."""

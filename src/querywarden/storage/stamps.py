@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from querywarden.audit.chain import Stamp
@@ -13,8 +14,28 @@ from querywarden.audit.log_format import NONCE_BYTES
 from querywarden.audit.record_id import RANDOM_BYTES, record_id
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_POOL_RECORDS = 256
-"""Records' worth of randomness drawn at a time: a system call per record would cost as much as its hash."""
+_BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_POOL_BYTES = 8192
+"""Randomness drawn at a time: a system call per record would cost as much as its hash."""
+
+
+class RandomPool:
+    """Random bytes for what isn't secret, as ids, drawn from the system many at a time."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def draw(self, count: int) -> bytes:
+        """So many random bytes, each given out once."""
+        at = self._at
+        self._at = at + count
+        if self._at > len(self._pool):
+            self._pool = os.urandom(max(count, _POOL_BYTES))
+            at, self._at = 0, count
+        return self._pool[at : self._at]
 
 
 class Stamps:
@@ -22,20 +43,14 @@ class Stamps:
 
     def __init__(self) -> None:
         self.boot = boot_id()
-        self._pool = b""
-        self._at = 0
+        self._random = RandomPool()
 
     def draw(self, told_id: str | None = None) -> Stamp:
         """The stamp of a record that is made now; `told_id` when the client has been told one already."""
-        if self._at >= len(self._pool):
-            self._pool = os.urandom(_POOL_RECORDS * (NONCE_BYTES + RANDOM_BYTES))
-            self._at = 0
-        at = self._at
-        self._at = at + NONCE_BYTES + RANDOM_BYTES
         now = time.time_ns()
         return Stamp(
-            id=told_id if told_id is not None else record_id(now // 1_000_000, self._pool[at + NONCE_BYTES : self._at]),
-            nonce=self._pool[at : at + NONCE_BYTES],
+            id=told_id if told_id is not None else record_id(now // 1_000_000, self._random.draw(RANDOM_BYTES)),
+            nonce=self._random.draw(NONCE_BYTES),
             t=format_time(now),
             mono=boot_microseconds(),
             boot=self.boot,
@@ -57,11 +72,16 @@ def boot_id() -> str:
 
 def boot_microseconds() -> int:
     """Microseconds since the machine started, sleep included; they never run backwards within one boot."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1000
+    return time.clock_gettime_ns(_BOOT_CLOCK) // 1000
 
 
 def format_time(nanoseconds: int) -> str:
     """A moment as RFC 3339 in UTC with microseconds."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return f"{_format_second(seconds)}.{rest // 1000:06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _format_second(seconds: int) -> str:
+    """The whole seconds of a moment; all records of a second share them."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -30,8 +30,8 @@ IDS = [f"01900000-0000-7000-8000-00000000000{i}" for i in range(6)]
 
 def _decided(principal, verb, text, effect="allow", **more):
     return record.decided(
-        principal, SHOP, session_id="s", stage=more.pop("stage", "simple"), facts=StatementFacts(verb, text), effect=effect,
-        rule="baseline/rule", policy_version="p", statement_bytes=9, **more,
+        record.of_session(principal, SHOP, "s"), record.of_statement(StatementFacts(verb, text)),
+        stage=more.pop("stage", "simple"), effect=effect, rule="baseline/rule", policy_version="p", statement_bytes=9, **more,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from tests.model import chain as oracle
 
 from querywarden.audit.canonical import Flaw, read_line, value_offset, write_line
-from querywarden.audit.encoding import LINE_BYTES_MAX, TRUNCATION_MARK, Unencodable, encode, encode_fitting
+from querywarden.audit.encoding import LINE_BYTES_MAX, TRUNCATION_MARK, Part, Unencodable, encode, encode_fitting, shared
 from querywarden.model.facts import Verb
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -127,3 +127,24 @@ def test_lines_that_are_not_canonical(line, what, offset):
         read_line(line)
     assert what in caught.value.what
     assert offset == caught.value.offset
+
+
+@settings(max_examples=100, deadline=None)
+@given(records, records)
+def test_a_shared_part_is_encoded_like_any_object(part, rest):
+    whole = {**rest, "part": part}
+    assert encode(whole) == encode({**rest, "part": Part(part)}) == encode_fitting({**rest, "part": shared(part)})
+    assert encode({"a": [part]}) == encode({"a": [Part(part)]})
+    assert Part(part) == part
+
+
+def test_a_shared_part_is_checked_and_does_not_change():
+    for fields in ({"a": 1.0}, {"é": 1}, {"a": "\ud800"}, {1: "a"}, {"a": b""}):
+        with pytest.raises(Unencodable):
+            Part(fields)
+        with pytest.raises(Unencodable):
+            encode({"part": shared(fields)})
+    part = Part({"a": 1})
+    for change in (lambda: part.update(b=1), lambda: part.__setitem__("a", 2), part.clear, lambda: part.pop("a")):
+        with pytest.raises(TypeError):
+            change()

@@ -26,11 +26,10 @@ FACTS = StatementFacts(
 )
 
 
-def _decided(**changes):
-    arguments = {
-        "session_id": "s", "stage": "simple", "facts": FACTS, "effect": "deny", "rule": "r", "policy_version": "p", "statement_bytes": 18,
-    }  # fmt: skip
-    return record.decided(ALICE, SHOP, **(arguments | changes))
+def _decided(who=ALICE, facts=FACTS, **changes):
+    arguments = {"stage": "simple", "effect": "deny", "rule": "r", "policy_version": "p", "statement_bytes": 18} | changes
+    session, statement = record.of_session(who, SHOP, "s"), record.of_statement(facts, arguments["statement_bytes"])
+    return record.decided(session, statement, **arguments)
 
 
 def test_who_says_everything_the_credential_said():
@@ -87,9 +86,7 @@ def test_the_largest_statement_still_has_a_line():
     functions = frozenset(FunctionName("s" * 63, f"{i:03}" + "f" * 60) for i in range(500))
     facts = dataclasses.replace(FACTS, normalised="x" * 100_000, reads=names, writes=names, functions=functions)
     who = dataclasses.replace(ALICE, groups=frozenset(f"group-{i}" for i in range(1000)))
-    body = record.decided(
-        who, SHOP, session_id="s", stage="execute", facts=facts, effect="allow", rule="r", policy_version="p", statement_bytes=100_000
-    )
+    body = _decided(who, facts, stage="execute", effect="allow", statement_bytes=100_000)
     assert 500 - record.NAMES_MAX == body["reads_more"] == body["functions_more"]
     assert 1000 - record.GROUPS_MAX == body["who"]["groups_more"]
     assert body["stmt"]["truncated"] is True

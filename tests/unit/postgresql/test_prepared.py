@@ -48,7 +48,7 @@ def test_the_end_of_a_transaction_keeps_held_cursors_only() -> None:
     held, plain = Portal(None, is_held=True), Portal(None)
     registry.confirm(registry.define(True, b"h", held))
     registry.confirm(registry.define(True, b"p", plain))
-    registry.end_transaction()
+    registry.end_transaction(is_committed=True)
     assert {b"h": held} == registry.portals
 
 

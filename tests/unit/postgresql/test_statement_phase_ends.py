@@ -232,3 +232,14 @@ def test_a_result_that_just_fits_the_row_limit_is_whole() -> None:
     desk.from_client(query("select name from products"))
     desk.from_server(row_description(("name", PRODUCTS, 2, TEXT)), row(b"soap"), row(b"soap"), row(b"soap"), complete("SELECT 3"), ready())
     assert "TDDDCZ" == kinds_of(desk.to_client())
+
+
+def test_the_end_of_a_session_tells_how_much_it_carried() -> None:
+    desk = Desk()
+    asked, answered = query("select 1"), row_description(("?column?", 0, 0, 23)) + row(b"1") + complete("SELECT 1") + ready()
+    desk.from_client(asked)
+    desk.from_server(answered)
+    goodbye = encode(b"X", b"")
+    desk.from_client(goodbye)
+    closed = desk.bodies("conn.closed")[-1]
+    assert (1, len(asked + goodbye), len(answered)) == (closed["statements"], closed["bytes_in"], closed["bytes_out"])
