@@ -37,7 +37,8 @@ _STORING_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
 """Functions that keep an argument where other statements read it unmasked: settings, sequences, notifications, lock ids."""
 
 _ROW_VERBS = frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE})
-_ASSIGNING = _ROW_VERBS - {Verb.DELETE}
+_ASSIGNING = (_ROW_VERBS - {Verb.DELETE}) | {Verb.ALTER}
+"""Statements whose assignments store values; ALTER TABLE stores what USING and generation expressions compute, and renames columns."""
 _UNCUT_TEXT = 4096
 """Characters of normalised text that are sure to be all of it."""
 

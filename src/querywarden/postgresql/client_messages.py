@@ -91,6 +91,12 @@ class ClientMessages:
             return True
         if state.is_draining and state.is_at_rest:
             return True
+        return self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much is under way as may be."""
+        state = self._state
         return len(state.expected.entries) >= self._messages_max or state.to_server.waiting_bytes >= self._bytes_max
 
     def _admit_one(self, message: Received) -> None:

@@ -28,6 +28,7 @@ from querywarden.postgresql.judgement import (
     resolved,
     settle_catalogue,
     target_of,
+    too_many_names,
 )
 from querywarden.postgresql.messages.frontend import (
     Describe,
@@ -214,8 +215,9 @@ def admit_execute(state: SessionState, body: bytes) -> None:
 
 def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts) -> Judgement:
     unavailable = settle_catalogue(state, (facts,))
-    if unavailable is not None:
-        return judge_refused(state, "execute", len(prepared.text), unavailable)
+    refused = unavailable or too_many_names(state, facts)
+    if refused is not None:
+        return judge_refused(state, "execute", len(prepared.text), refused)
     if portal.runs_by_name:
         target = target_of(state, facts)
         if target is not portal.target or (target is None and state.statements != portal.bound_at):

@@ -85,6 +85,19 @@ def target_of(state: SessionState, facts: StatementFacts) -> Prepared | Portal |
     return state.registry.statement(name) if facts.verb is Verb.EXECUTE else state.registry.portal(name)
 
 
+def too_many_names(state: SessionState, facts: StatementFacts) -> Refusal | None:
+    """The refusal of a PREPARE or DECLARE in a session that has as many names as it may."""
+    limits, registry = state.context.limits, state.registry
+    if facts.verb is Verb.PREPARE and len(registry.statements) >= limits.statements_max:
+        what = "prepared statements"
+    elif facts.verb is Verb.DECLARE and len(registry.portals) >= limits.portals_max:
+        what = "open cursors"
+    else:
+        return None
+    sentence = f"too many {what} in this session"
+    return refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, "Close some of them first.", sqlstate="53400")
+
+
 def resolved(state: SessionState, facts: StatementFacts) -> tuple[StatementFacts, StatementFacts | None]:
     """A statement with the bodies of what it runs by name, and the facts that its results follow.
 

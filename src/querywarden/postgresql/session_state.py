@@ -26,6 +26,8 @@ IDLE = b"I"
 _RUNS_NOTHING = frozenset(
     {Verb.SET, Verb.RESET, Verb.SHOW, Verb.TRANSACTION, Verb.DEALLOCATE, Verb.DISCARD, Verb.CLOSE, Verb.LISTEN, Verb.NOTIFY, Verb.EMPTY}
 )
+_TRIED_MAX = 10_000
+"""Unknown names that a session remembers; one that asks for more, asks for the catalogue again."""
 _CHANGES_SCHEMA = frozenset({Verb.CREATE, Verb.ALTER, Verb.DROP, Verb.COMMENT})
 _PLAIN_OBJECTS = frozenset({"table", "temporary_table", "index", "sequence", "schema", "type", "enum", "domain", "extension", "statistics"})
 _CODE_OBJECTS = frozenset({"function", "procedure", "routine", "aggregate", "operator", "cast", "trigger", "rule", "language", "transform"})
@@ -158,6 +160,9 @@ class SessionState:
         # A function that is neither the server's own nor in the catalogue is newer than the catalogue, and may read anything.
         functions = {name for name in facts.functions if not is_built_in(name) and name.name not in self.catalogue.opaque_functions}
         functions -= self.tried_functions
+        if len(self.tried_names) + len(self.tried_functions) > _TRIED_MAX:
+            self.tried_names.clear()
+            self.tried_functions.clear()
         self.tried_names |= unknown
         self.tried_functions |= functions
         if not unknown and not functions:

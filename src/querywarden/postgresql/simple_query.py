@@ -21,6 +21,7 @@ from querywarden.postgresql.judgement import (
     log_refusal,
     resolved,
     settle_catalogue,
+    too_many_names,
 )
 from querywarden.postgresql.messages.frontend import Query, decode_query, encode_query
 from querywarden.postgresql.outgoing import ToServer
@@ -95,6 +96,9 @@ def _admit_statements(state: SessionState, text: bytes, statements: tuple[Statem
 
 
 def _judge_one(state: SessionState, text: bytes, facts: StatementFacts) -> Judgement:
+    excess = too_many_names(state, facts)
+    if excess is not None:
+        return judge_refused(state, "simple", len(text), excess, text)
     try:
         whole, shown = resolved(state, facts)
     except KeyError as unknown:

@@ -140,7 +140,13 @@ class StatementPhase:
         state = self._state
         if not self.is_over:
             self._messages.admit()
+        was_full = self._messages.is_full
         self._release()
+        while was_full and not self.is_over and not self._messages.is_full:
+            # There is room again for what was held back, and perhaps no further input that would have it looked at.
+            self._messages.admit()
+            was_full = self._messages.is_full
+            self._release()
         if not self.is_over:
             self._end_at_boundary()
             self._regulate()

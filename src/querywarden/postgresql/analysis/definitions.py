@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from querywarden.model.facts import Hazard
+from querywarden.model.facts import Expression, Hazard
+from querywarden.postgresql.analysis.expressions import describe
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.queries import make_table
@@ -13,6 +15,7 @@ from querywarden.postgresql.analysis.statements import DROPPING_COMMANDS, PRIVIL
 from querywarden.postgresql.analysis.utilities import judge_language, mark_temporary
 
 _RELATIONS = frozenset({"table", "view", "materialized_view", "index", "sequence", "foreign_table"})
+_TABLES = frozenset({"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"})
 _PARTS_OF_RELATIONS = frozenset({"trigger", "rule", "policy"})
 _NAMING_FUNCTIONS = frozenset({"aggregate", "operator", "type"})
 _NAMING_TYPES = frozenset({"leftarg", "rightarg", "stype", "mstype", "basetype", "element", "like"})
@@ -138,6 +141,7 @@ def read_alter_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     gatherer.object_kind = kind_of(body.get("objtype"))
     gatherer.write(body["relation"])
     mark_temporary(gatherer)
+    gatherer.assignments = tuple(stored for item in body["cmds"] for stored in _stored_by(item.get("AlterTableCmd", {})))
     for item in body["cmds"]:
         command = item.get("AlterTableCmd", {})
         subtype = command.get("subtype")
@@ -148,6 +152,21 @@ def read_alter_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         gatherer.walk(command, scope)
 
 
+def _stored_by(command: Node) -> Iterator[Expression]:
+    """What a command of ALTER TABLE stores into a column from others of its row: USING, and generation expressions."""
+    subtype, definition = command.get("subtype"), command.get("def", {})
+    column = definition.get("ColumnDef", {})
+    if subtype == "AT_AlterColumnType" and "raw_default" in column:
+        yield describe(column["raw_default"], (), command.get("name"))
+    elif subtype == "AT_SetExpression":
+        yield describe(definition, (), command.get("name"))
+    elif subtype == "AT_AddColumn":
+        for item in column.get("constraints", ()):
+            constraint = item.get("Constraint", {})
+            if constraint.get("contype") == "CONSTR_GENERATED":
+                yield describe(constraint.get("raw_expr", {}), (), column.get("colname"))
+
+
 @reads("RenameStmt")
 def read_rename(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """ALTER … RENAME: a renamed relation is written under both of its names."""
@@ -155,6 +174,9 @@ def read_rename(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     _judge_kind(gatherer, kind)
     gatherer.object_kind = kind_of(body.get("relationType")) if body["renameType"] in ("OBJECT_COLUMN", "OBJECT_ATTRIBUTE") else kind
     relation = body.get("relation")
+    if body["renameType"] == "OBJECT_COLUMN" and body.get("relationType") in _TABLES:
+        # Most classes rest on names: what is renamed is stored under another one.
+        gatherer.assignments = (Expression(frozenset({body["subname"]}), is_plain_column=True, target=body["newname"]),)
     if relation is not None:
         gatherer.write(relation)
         mark_temporary(gatherer)
