@@ -24,7 +24,8 @@ _SCHEMA = f"""
 SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app; SET ROLE app;
 CREATE TABLE customers (
     id int PRIMARY KEY, first_name text, last_name text, email text UNIQUE, phone text, street text, card_number text, iban text,
-    date_of_birth date, password_hash text, api_key text, emails text[], loyalty int
+    date_of_birth date, password_hash text, api_key text, emails text[], loyalty int,
+    k text GENERATED ALWAYS AS (lower(email) || phone) STORED, points int GENERATED ALWAYS AS (loyalty * 2) STORED
 );
 COMMENT ON COLUMN customers.emails IS 'querywarden: email';
 INSERT INTO customers (id, loyalty, emails, {", ".join(CANARIES)}) VALUES (1, 4711, ARRAY['{CANARIES["email"]}', NULL],
@@ -37,6 +38,8 @@ CREATE VIEW contacts AS SELECT id, email AS address, upper(phone) AS shouted FRO
 _LEAKS = [
     "SELECT * FROM customers",
     "SELECT {all} FROM customers",
+    "SELECT k FROM customers",
+    "SELECT upper(k) AS points FROM customers",
     "SELECT c FROM customers c",
     "SELECT c.*::text FROM customers c",
     "SELECT to_jsonb(c) FROM customers c",

@@ -16,6 +16,8 @@ from querywarden.postgresql.view_columns import ViewColumn, ViewTree
 Place = tuple[int, int]
 """A relation's id and a column's number."""
 Comments = Mapping[Place, str]
+Generated = tuple[frozenset[int], frozenset[int]]
+"""The numbers of the columns that a generated column is computed from, and the ids of the database's own functions that compute it."""
 Explicit = tuple[Classification | None] | None
 """What was said expressly: nothing (None), or a class or None in a tuple."""
 
@@ -32,12 +34,14 @@ class Resolver:
         trees: Mapping[int, ViewTree | None],
         inheritance: Sequence[tuple[int, int]],
         opaque_functions: frozenset[int],
+        generated: Mapping[Place, Generated],
         policy: Callable[[str, str, str], Explicit],
     ) -> None:
         self._relations = relations
         self._comments = comments
         self._trees = trees
         self._opaque_functions = opaque_functions
+        self._generated = generated
         self._policy = policy
         self._explicit: dict[Place, Explicit] = {}
         self._found: dict[Place, Classification | None] = {}
@@ -51,6 +55,7 @@ class Resolver:
                 self._classify_table(relation)
         for family in self._families:
             self._agree(family)
+        self._classify_generated()
         for relation in self._relations.values():
             self._resolve(relation.id)
         return {place: found for place, found in self._found.items() if found is not None}
@@ -70,6 +75,16 @@ class Resolver:
     def _classify_table(self, relation: Relation) -> None:
         for column in relation.columns.values():
             self._found[relation.id, column.number] = self._own_class(relation, column)
+
+    def _classify_generated(self) -> None:
+        """A generated column has no class of its own but is computed from classified ones: it holds what they hold."""
+        for (relation_id, number), (columns, functions) in self._generated.items():
+            place = (relation_id, number)
+            if self._explicit.get(place) is not None or self._found.get(place) is not None:
+                continue
+            is_derived = any(self._found.get((relation_id, source)) is not None for source in columns)
+            if is_derived or functions & self._opaque_functions:
+                self._found[place] = Classification(DataClass.OPAQUE, "generated", "computed from classified columns or by own functions")
 
     def _own_class(self, relation: Relation, column: Column) -> Classification | None:
         """What is said of a column itself, expressly or by its name."""

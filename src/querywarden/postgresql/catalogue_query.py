@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
-from querywarden.postgresql.catalogue_classes import Comments, Resolver
+from querywarden.postgresql.catalogue_classes import Comments, Generated, Place, Resolver
 from querywarden.postgresql.view_columns import ViewTree, parse_view
 
 Row = Sequence[bytes | None]
@@ -92,8 +92,21 @@ _NOTIFYING_RULES = """
 SELECT 1 FROM pg_catalog.pg_rewrite WHERE oid >= 16384 AND ev_action::text ~ ':funcid 3036 |[{]NOTIFYSTMT ' LIMIT 1
 """.strip()
 
+# What a generated column is computed from: columns of its own table, and functions, each by its dependency.
+_GENERATED = """
+SELECT a.attrelid, a.attnum,
+  CASE WHEN d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass THEN d.refobjsubid END,
+  CASE WHEN d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid END
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
+WHERE a.attrelid >= 16384 AND a.attgenerated <> ''
+  AND ((d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid AND d.refobjsubid NOT IN (0, a.attnum))
+    OR (d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384))
+""".strip()
+
 CATALOGUE_QUERIES: tuple[str, ...] = (
-    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES,
+    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES, _GENERATED,
 )  # fmt: skip
 """The queries whose answers, in this order, `build_catalogue` takes; run them in one repeatable read transaction."""
 
@@ -141,7 +154,7 @@ def build_catalogue(
     from its arguments alone.
     Raises: ValueError when there is another number of answers than queries.
     """
-    relations, columns, views, inheritance, functions, operators, casts, rules = _decoded(results)
+    relations, columns, views, inheritance, functions, operators, casts, rules, generated = _decoded(results)
     opaque = {row[0]: row for row in functions if not _is_pure(row) and not is_trusted(row[1])}
     comments: Comments = {(int(row[0]), int(row[1])): row[4] for row in columns if row[4]}
     trees: dict[int, ViewTree | None] = {int(row[0]): parse_view(row[1]) for row in views}
@@ -152,6 +165,7 @@ def build_catalogue(
         trees,
         [(int(row[0]), int(row[1])) for row in inheritance],
         frozenset(int(oid) for oid in opaque),
+        _generated(generated),
         lambda schema, relation, column: _said(policy(schema, relation, column)),
     )
     classes = resolver.classes()
@@ -170,6 +184,18 @@ def _decoded(results: Sequence[Sequence[Row]]) -> list[list[tuple[str, ...]]]:
     if len(results) != len(CATALOGUE_QUERIES):
         raise ValueError("a catalogue needs one answer for each of its queries")
     return [[tuple("" if cell is None else cell.decode("utf-8", "replace") for cell in row) for row in rows] for rows in results]
+
+
+def _generated(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
+    found: dict[Place, Generated] = {}
+    for relation, number, source, function in rows:
+        columns, functions = found.get((int(relation), int(number)), (frozenset(), frozenset()))
+        if source:
+            columns |= {int(source)}
+        if function:
+            functions |= {int(function)}
+        found[int(relation), int(number)] = (columns, functions)
+    return found
 
 
 def _is_pure(function: tuple[str, ...]) -> bool:

@@ -144,3 +144,16 @@ def test_number_of_answers_must_be_that_of_the_queries(answers: list[list[Row]])
 
 def test_families_join_parents_and_children_however_far() -> None:
     assert sorted(sorted(family) for family in families([(2, 1), (3, 2), (5, 4), (6, 3), (4, 9)])) == [[1, 2, 3, 6], [4, 5, 9]]
+
+
+def test_a_generated_column_holds_what_it_is_computed_from(answers: list[list[Row]]) -> None:
+    users = relation(build_catalogue("g", answers), "users")
+    numbers = {column.name: str(number).encode() for number, column in users.columns.items()}
+    place = (str(users.id).encode(), numbers["created_at"])
+    computed = [
+        ([(*place, numbers["email"], None)], "opaque"),
+        ([(*place, numbers["country"], None)], None),
+        ([(*place, numbers["country"], None), (*place, None, next(row[0] for row in answers[4] if row[1] == b"peek"))], "opaque"),
+    ]
+    for generated, expected in computed:
+        assert expected == classes(build_catalogue("g", [*answers[:-1], generated]), "users")["created_at"]
