@@ -248,7 +248,7 @@ def empty(server: PostgresServer, database: str) -> None:
 
 
 @pytest.fixture
-def both(site: Site) -> Callable[[Callable[[Endpoint], Any]], Any]:
+def expect_both(site: Site) -> Callable[[Callable[[Endpoint], Any]], Any]:
     """Run a scenario direct and through the proxy, each on an empty database, and compare what it returns."""
 
     def run(scenario: Callable[[Endpoint], Any]) -> Any:
@@ -263,8 +263,8 @@ def both(site: Site) -> Callable[[Callable[[Endpoint], Any]], Any]:
 
 
 @pytest.fixture
-def both_async(site: Site) -> Callable[[Callable[[Endpoint], Awaitable[Any]]], Awaitable[Any]]:
-    """As `both`, for coroutines."""
+def expect_both_async(site: Site) -> Callable[[Callable[[Endpoint], Awaitable[Any]]], Awaitable[Any]]:
+    """As `expect_both`, for coroutines."""
 
     async def run(scenario: Callable[[Endpoint], Awaitable[Any]]) -> Any:
         async with asyncio.timeout(WHOLE_TEST_SECONDS_MAX / 2):

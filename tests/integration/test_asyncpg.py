@@ -14,7 +14,7 @@ import pytest
 _PARTS = "CREATE TABLE parts (id int PRIMARY KEY, label text, weight numeric)"
 
 
-async def test_values_prepared_statements_and_transactions(both_async):
+async def test_values_prepared_statements_and_transactions(expect_both_async):
     async def scenario(endpoint):
         connection = await asyncpg.connect(**endpoint.asyncpg())
         try:
@@ -41,10 +41,10 @@ async def test_values_prepared_statements_and_transactions(both_async):
         finally:
             await connection.close()
 
-    await both_async(scenario)
+    await expect_both_async(scenario)
 
 
-async def test_executemany_cursors_and_copy(both_async):
+async def test_executemany_cursors_and_copy(expect_both_async):
     async def scenario(endpoint):
         connection = await asyncpg.connect(**endpoint.asyncpg())
         try:
@@ -67,10 +67,10 @@ async def test_executemany_cursors_and_copy(both_async):
         finally:
             await connection.close()
 
-    await both_async(scenario)
+    await expect_both_async(scenario)
 
 
-async def test_types_of_the_database_are_introspected(both_async):
+async def test_types_of_the_database_are_introspected(expect_both_async):
     async def scenario(endpoint):
         connection = await asyncpg.connect(**endpoint.asyncpg())
         try:
@@ -82,10 +82,10 @@ async def test_types_of_the_database_are_introspected(both_async):
         finally:
             await connection.close()
 
-    await both_async(scenario)
+    await expect_both_async(scenario)
 
 
-async def test_notifications_timeouts_and_a_pool(both_async):
+async def test_notifications_timeouts_and_a_pool(expect_both_async):
     async def scenario(endpoint):
         pool = await asyncpg.create_pool(**endpoint.asyncpg(), min_size=2, max_size=4)
         try:
@@ -108,4 +108,4 @@ async def test_notifications_timeouts_and_a_pool(both_async):
         finally:
             await pool.close()
 
-    await both_async(scenario)
+    await expect_both_async(scenario)

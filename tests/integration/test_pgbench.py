@@ -57,10 +57,10 @@ def test_scripts_run(site, run_pgbench, tables, protocol, script):
         assert sums == "t|t"
 
 
-def test_initialisation_through_the_proxy(both, run_pgbench):
+def test_initialisation_through_the_proxy(expect_both, run_pgbench):
     def scenario(endpoint):
         run_pgbench(endpoint, "-i", "-q", "-s", "1", "--foreign-keys")
         with endpoint.connect() as connection:
             return connection.execute("SELECT (SELECT count(*) FROM pgbench_accounts), (SELECT count(*) FROM pgbench_tellers)").fetchone()
 
-    assert both(scenario) == (100_000, 10)
+    assert expect_both(scenario) == (100_000, 10)

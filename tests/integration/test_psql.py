@@ -23,7 +23,7 @@ INSERT INTO parts SELECT n, 'part ' || n, n * 1.25, date '2020-01-01' + n FROM g
     [r"\d", r"\d parts", r"\d+ parts", r"\dt", r"\dt+", r"\di", r"\dv", r"\dn", r"\df", r"\dT", r"\du app", r"\dp parts", r"\conninfo",
      r"\encoding", r"\sv heavy", r"\dd", r"\dconfig search_path", r"\l plain", r"\drds"],
 )  # fmt: skip
-def test_describing_commands_answer_the_same(both, run_psql, psql, command):
+def test_describing_commands_answer_the_same(expect_both, run_psql, psql, command):
     def scenario(endpoint):
         made = run_psql(psql, endpoint, _TABLE, "-q", "-v", "ON_ERROR_STOP=1")
         assert made.returncode == 0, made.stderr
@@ -33,10 +33,10 @@ def test_describing_commands_answer_the_same(both, run_psql, psql, command):
         # Sizes and object ids aside, the answers are the same.
         return done.returncode, re.sub(r"\d+ (kB|bytes)", "size", done.stdout), done.stderr
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_scripts_answer_the_same(both, run_psql, psql):
+def test_scripts_answer_the_same(expect_both, run_psql, psql):
     script = (
         _TABLE
         + r"""
@@ -64,10 +64,10 @@ DO $$ BEGIN RAISE NOTICE 'hello'; END $$;
         done = run_psql(psql, endpoint, script)
         return done.returncode, done.stdout, done.stderr
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_copy_in_and_out(both, run_psql, psql, tmp_path):
+def test_copy_in_and_out(expect_both, run_psql, psql, tmp_path):
     source = tmp_path / "in.csv"
     source.write_text("".join(f'{n},"line {n}, with comma",{n}.50,2021-02-03\n' for n in range(1, 3001)))
 
@@ -84,12 +84,12 @@ def test_copy_in_and_out(both, run_psql, psql, tmp_path):
         )
         return done.returncode, done.stdout, done.stderr.replace(str(out), ""), out.read_text()
 
-    _, stdout, _, copied = both(scenario)
+    _, stdout, _, copied = expect_both(scenario)
     assert source.read_text() == copied
     assert "still here" in stdout
 
 
-def test_watch(both, run_psql, psql):
+def test_watch(expect_both, run_psql, psql):
     """It goes on until the statement fails, the fourth time, and psql with it."""
 
     def scenario(endpoint):
@@ -97,10 +97,10 @@ def test_watch(both, run_psql, psql):
         done = run_psql(psql, endpoint, script, "-A", "-t")
         return [line for line in done.stdout.splitlines() if line in ("14", "21", "42", "after")], "division by zero" in done.stderr
 
-    assert both(scenario) == (["14", "21", "42", "after"], True)
+    assert expect_both(scenario) == (["14", "21", "42", "after"], True)
 
 
-def test_interrupt_cancels_the_statement(both, psql, wait_until, site):
+def test_interrupt_cancels_the_statement(expect_both, psql, wait_until, site):
     def scenario(endpoint):
         environment = {**endpoint.environment(), **psql.environment(), "PGAPPNAME": "interrupted"}
         with subprocess.Popen(
@@ -119,17 +119,17 @@ def test_interrupt_cancels_the_statement(both, psql, wait_until, site):
             _, err = process.communicate(timeout=20)
             return "canceling statement due to user request" in err, time.monotonic() - began < 15
 
-    assert both(scenario) == (True, True)
+    assert expect_both(scenario) == (True, True)
 
 
-def test_listen_and_notify(both, run_psql, psql):
+def test_listen_and_notify(expect_both, run_psql, psql):
     def scenario(endpoint):
         done = run_psql(
             psql, endpoint, "LISTEN news;\nNOTIFY news, 'payload';\nSELECT pg_notify('news', 'second');\nUNLISTEN news;\nNOTIFY news;\n"
         )
         return done.returncode, re.sub(r"PID \d+", "PID", done.stdout), done.stderr
 
-    _, stdout, _ = both(scenario)
+    _, stdout, _ = expect_both(scenario)
     assert stdout.count("Asynchronous notification") == 2
 
 

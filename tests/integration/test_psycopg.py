@@ -25,7 +25,7 @@ def _errors(call):
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_values_of_all_common_types(both, binary):
+def test_values_of_all_common_types(expect_both, binary):
     values = {
         "bool": True, "int2": -2, "int4": 2**31 - 1, "int8": -(2**63), "float4": 0.5, "float8": 1e300, "numeric": decimal.Decimal("-1.250"),
         "text": "naïve ✓ \\ ' \"", "varchar": "", "bytea": b"\0\xff", "date": datetime.date(2024, 2, 29), "time": datetime.time(1, 2, 3, 4),
@@ -43,10 +43,10 @@ def test_values_of_all_common_types(both, binary):
             description = [(c.name, c.type_code, c.internal_size, c.precision) for c in cursor.description or ()]
             return found, description
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_transactions_errors_and_savepoints(both):
+def test_transactions_errors_and_savepoints(expect_both):
     def scenario(endpoint):
         with endpoint.connect(autocommit=False) as connection:
             connection.execute(_PARTS)
@@ -66,10 +66,10 @@ def test_transactions_errors_and_savepoints(both):
             diag = violation.value.diag
             return states, failed, rows, diag.sqlstate, diag.constraint_name, diag.message_detail, diag.table_name
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_prepared_statements_many_rows_and_cursors(both):
+def test_prepared_statements_many_rows_and_cursors(expect_both):
     def scenario(endpoint):
         with endpoint.connect(autocommit=False) as connection:
             connection.execute(_PARTS)
@@ -99,10 +99,10 @@ def test_prepared_statements_many_rows_and_cursors(both):
             connection.commit()
             return affected, returned, row, prepared, walked, at, back
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_pipeline_mode(both):
+def test_pipeline_mode(expect_both):
     def scenario(endpoint):
         with endpoint.connect() as connection:
             connection.execute(_PARTS)
@@ -114,7 +114,7 @@ def test_pipeline_mode(both):
             after = connection.execute("SELECT count(*), max(id) FROM parts").fetchone()
             return inserted, failed, status, after
 
-    both(scenario)
+    expect_both(scenario)
 
 
 def _broken_pipeline(connection):
@@ -126,7 +126,7 @@ def _broken_pipeline(connection):
 
 
 @pytest.mark.parametrize("form", ["", "(FORMAT csv)", "(FORMAT binary)"])
-def test_copy(both, form):
+def test_copy(expect_both, form):
     def scenario(endpoint):
         with endpoint.connect() as connection, connection.cursor() as cursor:
             cursor.execute(_PARTS)
@@ -140,7 +140,7 @@ def test_copy(both, form):
             cursor.execute("SELECT count(*) FROM parts")
             return data, half_way, gave_up, cursor.fetchone()
 
-    data = both(scenario)[0]
+    data = expect_both(scenario)[0]
     assert len(data) > 50_000
 
 
@@ -157,7 +157,7 @@ def _abandoned_copy(cursor):
         raise psycopg.DataError("the program changed its mind")
 
 
-def test_notices_notifications_and_parameters(both):
+def test_notices_notifications_and_parameters(expect_both):
     def scenario(endpoint):
         notices = []
         with endpoint.connect() as connection:
@@ -172,10 +172,10 @@ def test_notices_notifications_and_parameters(both):
             heard = [(n.channel, n.payload) for n in connection.notifies(timeout=5, stop_after=1)]
             return notices, styles, heard, connection.info.encoding, connection.info.server_version
 
-    both(scenario)
+    expect_both(scenario)
 
 
-async def test_async_connections_side_by_side(both_async):
+async def test_async_connections_side_by_side(expect_both_async):
     async def one(endpoint, n):
         connection = await psycopg.AsyncConnection.connect(endpoint.conninfo, autocommit=True)
         async with connection, connection.cursor() as cursor:
@@ -188,17 +188,17 @@ async def test_async_connections_side_by_side(both_async):
     async def scenario(endpoint):
         return await asyncio.gather(*(one(endpoint, n) for n in range(8)))
 
-    await both_async(scenario)
+    await expect_both_async(scenario)
 
 
-def test_cancel(both):
+def test_cancel(expect_both):
     def scenario(endpoint):
         with endpoint.connect() as connection:
             with pytest.raises(psycopg.errors.QueryCanceled):
                 _cancel_soon(connection)
             return connection.execute("SELECT 'after'").fetchone()
 
-    both(scenario)
+    expect_both(scenario)
 
 
 def _cancel_soon(connection):

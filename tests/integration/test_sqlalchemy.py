@@ -51,7 +51,7 @@ def _shelves():
     return [Shelf(label=f"shelf {n}", parts=parts(n)) for n in range(20)]
 
 
-def test_orm_over_psycopg(both):
+def test_orm_over_psycopg(expect_both):
     def scenario(endpoint):
         engine = _psycopg_engine(endpoint)
         try:
@@ -75,10 +75,10 @@ def test_orm_over_psycopg(both):
         finally:
             engine.dispose()
 
-    both(scenario)
+    expect_both(scenario)
 
 
-def test_reflection_and_dropping(both):
+def test_reflection_and_dropping(expect_both):
     def scenario(endpoint):
         engine = _psycopg_engine(endpoint)
         try:
@@ -102,10 +102,10 @@ def test_reflection_and_dropping(both):
         finally:
             engine.dispose()
 
-    both(scenario)
+    expect_both(scenario)
 
 
-async def test_orm_over_asyncpg(both_async):
+async def test_orm_over_asyncpg(expect_both_async):
     async def scenario(endpoint):
         engine = create_async_engine(_url(endpoint, "asyncpg"), connect_args={"ssl": endpoint.asyncpg()["ssl"]})
         try:
@@ -124,4 +124,4 @@ async def test_orm_over_asyncpg(both_async):
         finally:
             await engine.dispose()
 
-    await both_async(scenario)
+    await expect_both_async(scenario)

@@ -111,7 +111,7 @@ def _asserts(node, asserting=frozenset()):
     return (
         any(isinstance(n, (ast.Assert, ast.Raise)) for n in ast.walk(node))
         or any(name.startswith(("assert", "expect", "check")) for name in names)
-        or not names.isdisjoint({"raises", "suppress", "both", "both_async", "fail"})
+        or not names.isdisjoint({"raises", "suppress", "expect_both", "expect_both_async", "fail"})
         or not asserting.isdisjoint(names)
     )
 

@@ -478,6 +478,7 @@ async def test_the_login_timer_ends_with_the_deadline_of_the_connection(bench: B
     session.answer = lambda happened: [fx.SetTimer("login", 15.0)] if isinstance(happened, ev.ClientBytes) else []
     await _send(bench.client, b"x")
     await session.until(lambda seen: ev.TimerFired("login") in seen)
+    assert now() < driver._login_deadline + 10
 
 
 async def test_catalogue_that_is_there_comes_at_once_and_others_are_waited_for(bench: Bench) -> None:
