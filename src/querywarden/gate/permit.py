@@ -21,7 +21,6 @@ class Housekeeping(StrEnum):
     CLOSE = "close"
     COPY_FAIL = "copy_fail"
     TERMINATE = "terminate"
-    ANALYSIS = "analysis"
     REFUSAL = "refusal"
     """The message that the server rejects in place of a refused one."""
     DESCRIBE = "describe"

@@ -1,6 +1,6 @@
 """Limits: everything that is bounded, each with its unit in the name and its reason beside it.
 
-Nothing is allocated, kept or waited for beyond these. The configuration's `limits` section overrides them by name.
+Nothing is allocated, kept or waited for beyond these. The configuration's `limits` section moves those that operators may want to move.
 """
 
 from __future__ import annotations
@@ -44,12 +44,10 @@ class Limits:
     """A worker's time for one text; without an answer by then the statement is refused."""
     bind_buffered_bytes_max: int = 1 * MIB
     """A Bind that is collected whole before it is looked at; the values of a larger one flow through after its header."""
-    bind_parameters_max: int = 65_535
-    """Parameters of one Bind: what the count's 16 bits can say."""
     inspected_message_bytes_max: int = 1 * MIB
     """A message other than rows, copy data, Query, Parse and Bind: names, texts of errors, descriptions of 1600 columns."""
     row_buffered_bytes_max: int = 1 * MIB
-    """A cell that has to be seen whole to be masked; larger ones are masked as opaque."""
+    """A row with masked columns that is seen whole; larger ones flow through, their masked cells as fillers, or end the result."""
 
     # What a session keeps.
     statements_max: int = 10_000
@@ -60,8 +58,6 @@ class Limits:
     """Messages sent ahead of their answers; then the client is no longer read from."""
     pipeline_bytes_max: int = 1 * MIB
     """Bytes of messages waiting for their release; then the client is no longer read from."""
-    notices_held_bytes_max: int = 64 * KIB
-    """Notices kept back while a result's fate is open; then the oldest are dropped and counted."""
     high_water_bytes: int = 256 * KIB
     """Bytes waiting for a slow reader; then the other side is no longer read from."""
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Allow, Decision, Deny, Hold, Reveal
-from querywarden.model.facts import StatementFacts, Unanalysable, Verb
+from querywarden.model.facts import StatementFacts, Unanalysable
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.glob import is_any_match
@@ -204,8 +204,3 @@ def unanalysable(found: Unanalysable) -> Deny:
         "The statement could not be analysed, so it was not sent to the server.",
         _UNANALYSABLE_HINTS.get(found.reason, "Write the statement in another way."),
     )
-
-
-def is_housekeeping(facts: StatementFacts) -> bool:
-    """Whether a statement is an empty one, which there is nothing to decide about."""
-    return facts.verb is Verb.EMPTY and not facts.children

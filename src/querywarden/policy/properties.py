@@ -50,7 +50,6 @@ class Part:
 
     facts: StatementFacts
     properties: frozenset[Property]
-    is_executed: bool
 
 
 def parts_of(
@@ -64,7 +63,7 @@ def parts_of(
     while pending:
         facts = pending.pop()
         pending.extend(reversed(facts.children))
-        yield Part(facts, _properties(facts, catalogue, flow, runs), runs)
+        yield Part(facts, _properties(facts, catalogue, flow, runs))
 
 
 def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> frozenset[Property]:

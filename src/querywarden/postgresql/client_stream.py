@@ -68,11 +68,6 @@ class ClientStream:
     def __len__(self) -> int:
         return len(self._buffer)
 
-    @property
-    def is_between_messages(self) -> bool:
-        """Whether everything received has been taken, to the last message's end."""
-        return not self._buffer and not self._remaining
-
     def receive(self, data: memoryview | bytes) -> None:
         """Keep bytes until they are taken."""
         if self._skipping:

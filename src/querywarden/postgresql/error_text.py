@@ -23,7 +23,7 @@ _SERVER_FRAMES = (b"COPY ", b"JSON data, line ", b"unnamed portal ", b"portal \"
 WITHHELD = "the server reported an error while it ran this statement; its text is withheld, since the statement touches classified columns"
 
 
-def withheld(fields: Fields, hint: str | None = None) -> Fields:
+def withheld(fields: Fields, detail: str | None = None) -> Fields:
     """The fields of an error or notice without any that may hold a value.
 
     A message stays where its SQLSTATE says that it holds names only, or where it was raised by the grammar or by name resolution
@@ -44,8 +44,8 @@ def withheld(fields: Fields, hint: str | None = None) -> Fields:
             kept.append((code, value if keeps_message else WITHHELD.encode()))
         elif code == HINT and from_grammar and not code_was_running:
             kept.append((code, value))
-    if not keeps_message and hint is not None:
-        kept.append((DETAIL, hint.encode()))
+    if not keeps_message and detail is not None:
+        kept.append((DETAIL, detail.encode()))
     return tuple(kept)
 
 

@@ -60,7 +60,6 @@ def _end(state: SessionState, head: Expected, sqlstate: str) -> None:
     if head.execution is not None and head.refusal is None:
         finish(state, head.execution, "cancelled" if sqlstate == _CANCELLED else "error", sqlstate=sqlstate)
     if head.awaited is Awaited.QUERY:
-        head.has_failed = True
         definitions, head.definitions = head.definitions, []
         drop(state, head)
         head.definitions = definitions

@@ -83,7 +83,6 @@ class Expected:
     """For the same: the server has asked for data, so that a Sync before its CopyDone is ignored for certain."""
     current: int = 0
     """For a Query: the index of the statement whose answer comes next."""
-    has_failed: bool = False
 
     @property
     def execution(self) -> Execution | None:

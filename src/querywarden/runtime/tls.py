@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 
 from querywarden.config.models import ListenerTls, ServerTls, TlsMode
 from querywarden.errors import ConfigurationError
@@ -64,12 +63,6 @@ def server_context(tls: ServerTls) -> ssl.SSLContext | None:
         file = tls.ca if tls.ca is not None and tls.certificate is None else tls.certificate or tls.ca
         raise ConfigurationError(f"the TLS files towards the server can't be used: {_reason(error)}", str(file)) from None
     return context
-
-
-def tls_version(extra: Mapping[str, object]) -> str | None:
-    """The TLS version of a connection, as `TLSv1.3`; None for a plain one."""
-    found = extra.get("ssl_object")
-    return found.version() if isinstance(found, ssl.SSLObject | ssl.SSLSocket) else None
 
 
 def _reason(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import chain
 
@@ -67,6 +68,7 @@ _copy = st.builds(
 dialogues = st.lists(_segment | _texts.map(lambda text: [query(text)]) | _copy, min_size=1, max_size=6).map(
     lambda parts: list(chain.from_iterable(parts))
 )
+_IDS = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 cuts = st.lists(st.integers(1, 40), max_size=60)
 
 
@@ -101,7 +103,11 @@ def _requests(messages: list[bytes | LargeBind]) -> int:
 def test_any_chunking_gives_the_same_effects(messages, client_cuts, server_cuts):
     whole, _ = _hold(messages, [], [])
     cut, _ = _hold(messages, client_cuts, server_cuts)
-    assert whole == cut
+    if not any("'unsupported'" in record for said in (whole, cut) for record in said.records):
+        assert whole == cut
+    # A name that nobody has defined is refused by us, or skipped with what the server has failed before it: whichever is known first. The
+    # client can't tell the two apart but by the ids.
+    assert _IDS.sub(b"id", whole.client) == _IDS.sub(b"id", cut.client)
 
 
 @given(dialogues, cuts)

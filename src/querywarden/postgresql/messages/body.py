@@ -43,10 +43,6 @@ class BodyReader:
         self._position += form.size
         return number
 
-    def int16(self) -> int:
-        """A signed Int16."""
-        return self._number(INT16)
-
     def uint16(self) -> int:
         """An Int16 used as a count."""
         return self._number(UINT16)
