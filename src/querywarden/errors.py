@@ -53,6 +53,15 @@ class ReasonCode(StrEnum):
 
     POLICY_DENIED = "policy_denied"
     APPROVAL_REQUIRED = "approval_required"
+    APPROVAL_DENIED = "approval_denied"
+    APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_WITHDRAWN = "approval_withdrawn"
+    APPROVALS_UNAVAILABLE = "approvals_unavailable"
+    BULK_WRITE = "bulk_write"
+    EXPORT = "export"
+    CLASSIFIED_PREDICATE = "classified_predicate"
+    FREEZE = "freeze"
+    BUDGET = "budget"
     DESTRUCTIVE = "destructive"
     UNCONDITIONAL_WRITE = "unconditional_write"
     SCHEMA_CHANGE = "schema_change"
@@ -68,6 +77,8 @@ class ReasonCode(StrEnum):
     STATEMENT_TOO_LARGE = "statement_too_large"
     ROW_TOO_LARGE = "row_too_large"
     ROW_LIMIT = "row_limit"
+    BYTE_LIMIT = "byte_limit"
+    TIME_LIMIT = "time_limit"
     UNSUPPORTED = "unsupported"
     LOG_UNAVAILABLE = "log_unavailable"
     CATALOGUE_UNAVAILABLE = "catalogue_unavailable"
@@ -89,8 +100,27 @@ class Reason:
 REASONS: dict[ReasonCode, Reason] = {
     ReasonCode.POLICY_DENIED: Reason("42501", 1142, "db.query.decided", "A rule of the policy denies the statement, or none allows it."),
     ReasonCode.APPROVAL_REQUIRED: Reason(
-        "42501", 1142, "db.query.decided", "The statement needs an approval; approvals can't be given yet, so it is refused."
+        "42501", 1142, "db.query.decided", "The statement needs an approval; the text holds its id. Run it again once it is approved."
     ),
+    ReasonCode.APPROVAL_DENIED: Reason("42501", 1142, "approval.denied", "The approval was denied by an approver."),
+    ReasonCode.APPROVAL_EXPIRED: Reason("42501", 1142, "approval.expired", "Nobody approved the statement in time."),
+    ReasonCode.APPROVAL_WITHDRAWN: Reason(
+        "57014", 1317, "approval.withdrawn", "The wait for an approval was cancelled by the client or for it."
+    ),
+    ReasonCode.APPROVALS_UNAVAILABLE: Reason(
+        "57P03", 1105, "db.query.decided", "The statement needs an approval, and the control store, where approvals are kept, doesn't answer."
+    ),
+    ReasonCode.BULK_WRITE: Reason("42501", 1142, "db.query.decided", "It changes many rows, as the server's planner expects."),
+    ReasonCode.EXPORT: Reason("42501", 1142, "db.query.decided", "It exports or multiplies whole relations."),
+    ReasonCode.CLASSIFIED_PREDICATE: Reason(
+        "42501", 1142, "db.query.decided", "A condition, order or computation on a masked column would tell about its values."
+    ),
+    ReasonCode.FREEZE: Reason("42501", 1142, "db.query.decided", "A freeze period is in force, and changes wait."),
+    ReasonCode.BUDGET: Reason("54000", 1226, "db.query.decided", "The principal's budget for this hour or day is used up."),
+    ReasonCode.BYTE_LIMIT: Reason(
+        "54000", 1104, "db.query.completed", "The result has more bytes than the principal may take; it ends there."
+    ),
+    ReasonCode.TIME_LIMIT: Reason("57014", 1317, "db.query.completed", "The statement has run for longer than the principal may have it run."),
     ReasonCode.DESTRUCTIVE: Reason("42501", 1142, "db.query.decided", "It drops or empties database objects."),
     ReasonCode.UNCONDITIONAL_WRITE: Reason(
         "42501", 1142, "db.query.decided", "An UPDATE or DELETE without a condition, or with one that is always true."

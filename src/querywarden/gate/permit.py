@@ -23,6 +23,8 @@ class Housekeeping(StrEnum):
     TERMINATE = "terminate"
     REFUSAL = "refusal"
     """The message that the server rejects in place of a refused one."""
+    ESTIMATE = "estimate"
+    """EXPLAIN of a statement that is not decided yet, in a read-only savepoint or transaction of our own; it plans and runs nothing."""
     DESCRIBE = "describe"
     """Asking what a statement or portal returns; it runs nothing."""
 

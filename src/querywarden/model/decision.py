@@ -3,31 +3,87 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Classification
 
+APPROVERS_DEFAULT = ("querywarden-approvers",)
+"""The group whose members may approve where the policy names nobody."""
+APPROVAL_SECONDS_DEFAULT = 1800
+
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """What a principal may see unmasked: whole classes, single columns (`schema.relation.column`), or everything."""
+    """What a principal may see unmasked: whole classes, single columns (`schema.relation.column`), or everything.
+
+    `masks` are the operators that take the place of a class's own: pairs of a column's full name or a class, and the operator's name;
+    the first that fits a column holds, columns standing before classes.
+    """
 
     classes: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     everything: bool = False
+    masks: tuple[tuple[str, str], ...] = ()
 
     def reveals(self, classification: Classification, column: str) -> bool:
         """Whether a column of this class and full name is shown as it is."""
         return self.everything or classification.data_class.value in self.classes or column in self.columns
 
+    def operator(self, classification: Classification, column: str) -> str | None:
+        """The name of the operator that masks a column of this class and full name; None: the class's own."""
+        for name, operator in self.masks:
+            if name in (column, classification.data_class.value):
+                return operator
+        return None
+
+
+class WaitMode(StrEnum):
+    """What a client meets whose statement is held: it waits, or it gets an error with the approval's id and comes again."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalTerms:
+    """Who has to agree to a held statement, and for how long the question stands.
+
+    `approvers` are globs of groups, one of which an approver must be in; `quorum` counts different people. `mode` None: the
+    client's wish, or the default of the principal's kind. `standing` names the automatic rule under which a standing approval of the exact
+    statement is enough, whoever it was first given to.
+    """
+
+    approvers: tuple[str, ...] = APPROVERS_DEFAULT
+    quorum: int = 1
+    seconds_max: int = APPROVAL_SECONDS_DEFAULT
+    mode: WaitMode | None = None
+    standing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A rule in observe mode that would have denied or held a statement; it is recorded and has no other effect."""
+
+    rule: str
+    effect: str
+    reason: ReasonCode
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """The statement may run; its results are masked but for what `reveal` names. `rows_max` None: no cap."""
+    """The statement may run; its results are masked but for what `reveal` names. A limit of None is no limit.
+
+    `automatic` names the rule that approved a statement which `rule` would hold.
+    """
 
     rule: str
     reveal: Reveal = Reveal()
     rows_max: int | None = None
+    bytes_max: int | None = None
+    seconds_max: float | None = None
+    automatic: str | None = None
+    observed: tuple[Observed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +94,61 @@ class Deny:
     reason: ReasonCode
     sentence: str
     hint: str
+    observed: tuple[Observed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The statement may run once others agree; until approvals exist it is refused and says so."""
+    """The statement may run, as `allow` says, once others agree under `terms`."""
 
     rule: str
     reason: ReasonCode
     sentence: str
     hint: str
+    terms: ApprovalTerms = ApprovalTerms()
+    allow: Allow = Allow("")
+    observed: tuple[Observed, ...] = ()
 
 
 Decision = Allow | Deny | Hold
+
+
+class BudgetMetric(StrEnum):
+    """What a budget counts."""
+
+    STATEMENTS = "statements"
+    ROWS = "rows"
+    BYTES = "bytes"
+
+
+class BudgetPeriod(StrEnum):
+    """The stretch of time, in UTC, after which a budget is full again."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return 3600 if self is BudgetPeriod.HOUR else 86_400
+
+    def starts(self, now: float) -> int:
+        """When the period that a time lies in has begun, in seconds since the epoch."""
+        return int(now // self.seconds) * self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a principal may use in a period, by the limit of the policy that says so. Counted per principal and database name."""
+
+    limit: str
+    metric: BudgetMetric
+    period: BudgetPeriod
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How many rows a statement would return or change, as the server's planner expects; None when it can't be said."""
+
+    rows: int | None

@@ -86,6 +86,12 @@ class Hazard(StrEnum):
     TWO_PHASE = "two_phase"
     WHOLE_RELATION_EXPORT = "whole_relation_export"
     """COPY TO of a relation, or of a query without a condition."""
+    MULTI_STATEMENT = "multi_statement"
+    """One of several statements in one text."""
+    EXCLUSIVE_LOCK = "exclusive_lock"
+    """LOCK in a mode that keeps others from writing or reading."""
+    MERGE_DELETE = "merge_delete"
+    """A MERGE that deletes rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,17 @@ class StatementFacts:
     children: tuple[StatementFacts, ...] = ()
     attribute_names: frozenset[str] = frozenset()
     """The last parts of qualified names and the fields taken out of rows: `t.f` may call a function `f` of the row `t`."""
+    column_names: frozenset[str] = frozenset()
+    """The last parts of all column references, and the columns that are written; those of the children too."""
+    has_star: bool = False
+    """A star or a whole row stands for columns that aren't named, here or in a child; INSERT without a list of columns too."""
+    probes: tuple[Expression, ...] = ()
+    """What is compared, ordered, searched or computed in a way that tells about values by more than equality: each is taken together
+    with the columns in it. Plain =, IN, IS NULL and joins by equality are none, nor is what is merely returned."""
+    key_equalities: frozenset[str] = frozenset()
+    """For UPDATE and DELETE: columns of the target that the condition's top-level AND equates with constants or parameters."""
+    values_rows: int | None = None
+    """For INSERT … VALUES: the number of rows that it writes."""
 
     @property
     def changes_data(self) -> bool:

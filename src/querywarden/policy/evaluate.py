@@ -14,9 +14,9 @@ from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Allow, Decision, Deny, Hold, Reveal
 from querywarden.model.facts import StatementFacts, Unanalysable
+from querywarden.model.glob import is_any_match
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
-from querywarden.policy.glob import is_any_match
 from querywarden.policy.language import Effect, Policy, Rule
 from querywarden.policy.laundering import classified_columns
 from querywarden.policy.matching import mismatch

@@ -13,9 +13,9 @@ from enum import StrEnum
 from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import DataClass
 from querywarden.model.facts import Hazard, Verb
+from querywarden.model.glob import is_any_match, is_match, split_name
 from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
-from querywarden.policy.glob import is_any_match, is_match, split_name
 
 
 class Effect(StrEnum):
@@ -51,6 +51,14 @@ class Trait(StrEnum):
     """COPY to the client from relations with classified columns that the principal may not see unmasked."""
     CLASSIFIED_WRITE = "classified_write"
     """It may store a classified value, which the principal may not see, where nothing masks it."""
+    CLASSIFIED_PREDICATE = "classified_predicate"
+    """A condition, order or computation on a classified column, which the principal may not see, tells about its values."""
+    UNKEYED_WRITE = "unkeyed_write"
+    """UPDATE or DELETE whose condition equates no indexed column with a value."""
+    KEYED_WRITE = "keyed_write"
+    """UPDATE or DELETE of at most one row: its condition equates all columns of a unique key with values."""
+    CASCADES = "cascades"
+    """DELETE or an UPDATE of a key that changes rows of other relations through their foreign keys."""
     ROW_SECURITY_OFF = "row_security_off"
     """It switches row-level security off in a database that holds classified columns."""
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import Hazard
+from querywarden.model.glob import is_match, split_name
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database, FunctionName, RelationName
-from querywarden.policy.glob import is_match, split_name
 from querywarden.policy.language import Effect, Rule
 from querywarden.policy.properties import Part
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Reveal
 from querywarden.model.facts import Hazard, StatementFacts, Verb
-from querywarden.policy.glob import is_any_match
+from querywarden.model.glob import is_any_match
 from querywarden.policy.language import Property, Trait
 from querywarden.policy.laundering import Flow
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from querywarden.model.catalogue import Catalogue
+from querywarden.model.glob import is_any_match
 from querywarden.model.resource import Database
-from querywarden.policy.glob import is_any_match
 from querywarden.policy.language import Policy
 from querywarden.postgresql.catalogue_query import CATALOGUE_QUERIES, GENERATION_QUERY, PolicyClass, build_catalogue
 from querywarden.runtime.server_connection import Row

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from querywarden.approval.request import HeldStatement
 from querywarden.gate.permit import Basis
 
 
@@ -171,6 +172,38 @@ class SchemaChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestApproval:
+    """Ask for the approval of a held statement, or use one that was given before.
+
+    Answered by `ApprovalOpened` and, sooner or later, `ApprovalSettled`; by `ApprovalSettled` at once where an approval was used or a
+    denial still stands; or by `ApprovalUnavailable`. In fail mode `ApprovalOpened` is the last answer. Secrets: the statement's text.
+    """
+
+    ticket: int
+    held: HeldStatement
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawApproval:
+    """The session does not wait any more for the approval that it asked for with this ticket; nothing answers.
+
+    `cause` is `cancelled`, `client_gone`, `server_gone`, `draining`, `access_ended`, `policy_changed` or `transaction_over`.
+    """
+
+    ticket: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """The principal has used so much of its budgets."""
+
+    statements: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Write a line for the operator. `fields` hold no secret, no literal and no row data."""
 
@@ -198,5 +231,8 @@ Effect = (
     | CloseServer
     | Observe
     | SchemaChanged
+    | RequestApproval
+    | WithdrawApproval
+    | Spend
     | Log
 )

@@ -6,6 +6,7 @@ The driver hands them over one at a time, with the time; a session never waits i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import Analysis
@@ -127,8 +128,62 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class AccessEnded:
-    """The principal's access was revoked or has expired: end at the next statement boundary. `sentence` is public."""
+    """The principal's access was revoked or has expired: end at the next statement boundary. `sentence` is public.
 
+    `at_once`: somebody has pulled the switch; what is running is cancelled, and the session ends now.
+    """
+
+    sentence: str
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalChanged:
+    """The principal's groups are others now: access for a time was given, or has ended."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """Another policy is in force."""
+
+
+class ApprovalOutcome(StrEnum):
+    """How a request for an approval was settled."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalOpened:
+    """The request of the `RequestApproval` with this ticket is open. `where` says, in a public phrase, where to look."""
+
+    ticket: int
+    id: str
+    expires_at: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettled:
+    """The request with this ticket is settled; `by` are the labels of those who agreed or said no, `note` what they said (public)."""
+
+    ticket: int
+    id: str
+    outcome: ApprovalOutcome
+    by: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalUnavailable:
+    """No approval can be asked for, since the control store doesn't answer; `sentence` is public."""
+
+    ticket: int
     sentence: str
 
 
@@ -151,4 +206,9 @@ Input = (
     | TimerFired
     | Draining
     | AccessEnded
+    | PrincipalChanged
+    | PolicyChanged
+    | ApprovalOpened
+    | ApprovalSettled
+    | ApprovalUnavailable
 )

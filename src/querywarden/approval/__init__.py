@@ -1,0 +1,1 @@
+"""Approvals: who else must agree, and whether they have."""
