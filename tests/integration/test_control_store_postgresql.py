@@ -1,4 +1,4 @@
-"""The control store in PostgreSQL, where several proxies share it."""
+"""The control store in PostgreSQL, where several proxies share it: the scenarios of the control store, and what is PostgreSQL's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from tests.model import store_scenarios
 
 from querywarden.demo.servers import PostgresServer
-from querywarden.errors import DependencyFailure
+from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.identity.service_token import ServiceToken
 from querywarden.model.principal import PrincipalKind
 from querywarden.storage.control_store import ControlStore, DuplicateName
+from querywarden.storage.schema import METADATA, SCHEMA_VERSION
 
 NOW = 1_900_000_000
 TOKEN = ServiceToken(
@@ -36,6 +38,81 @@ def url(server18: PostgresServer) -> Iterator[str]:
     yield f"postgresql://control:control-password@127.0.0.1:{server18.port}/control"
     server18.sql("DROP DATABASE control WITH (FORCE)")
     server18.sql("DROP ROLE control")
+
+
+@pytest.fixture(scope="module")
+def shared_url(server18: PostgresServer) -> Iterator[str]:
+    server18.sql("CREATE ROLE scenarios LOGIN PASSWORD 'control-password'")
+    server18.sql("CREATE DATABASE scenarios OWNER scenarios")
+    yield f"postgresql://scenarios:control-password@127.0.0.1:{server18.port}/scenarios"
+    server18.sql("DROP DATABASE scenarios WITH (FORCE)")
+    server18.sql("DROP ROLE scenarios")
+
+
+@pytest.fixture
+def open_store(shared_url: str) -> Iterator[store_scenarios.Opener]:
+    stores: list[ControlStore] = []
+
+    def open_one() -> ControlStore:
+        stores.append(ControlStore(shared_url))
+        return stores[-1]
+
+    with open_one().writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            if table.name != "querywarden_schema":
+                connection.execute(table.delete())
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize("name", store_scenarios.SCENARIOS)
+def test_scenario(name: str, open_store: store_scenarios.Opener) -> None:
+    store_scenarios.SCENARIOS[name](open_store)
+    assert name
+
+
+def test_store_of_version_1_keeps_its_tokens(url: str) -> None:
+    old = ControlStore(url)
+    old.add_token(TOKEN)
+    with old.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            if table.name not in ("querywarden_schema", "querywarden_service_tokens"):
+                table.drop(connection)
+        connection.exec_driver_sql("UPDATE querywarden_schema SET version = 1")
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(ControlStore, [url] * 4))
+    assert [[TOKEN]] * 4 == [store.list_tokens() for store in stores]
+    assert [] == stores[0].list_requests()
+    with old.reading() as connection:
+        assert [(SCHEMA_VERSION,)] == [tuple(row) for row in connection.exec_driver_sql("SELECT version FROM querywarden_schema")]
+    for store in (old, *stores):
+        store.close()
+
+
+def test_store_of_a_later_version_is_not_touched(url: str) -> None:
+    old = ControlStore(url)
+    with old.writing() as connection:
+        connection.exec_driver_sql("UPDATE querywarden_schema SET version = 99")
+        connection.exec_driver_sql("DROP TABLE querywarden_outbox")
+    with pytest.raises(ConfigurationError, match="later version"):
+        ControlStore(url)
+    with old.reading() as connection:
+        assert [(None,)] == [tuple(row) for row in connection.exec_driver_sql("SELECT to_regclass('querywarden_outbox')")]
+    old.close()
+
+
+def test_server_that_goes_and_comes_back_is_found_again(server18: PostgresServer, url: str) -> None:
+    store = ControlStore(url)
+    server18.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'control'")
+    assert [] == store.list_requests()
+    server18.sql("ALTER DATABASE control CONNECTION LIMIT 0")
+    server18.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'control'")
+    with pytest.raises(DependencyFailure):
+        store.list_requests()
+    server18.sql("ALTER DATABASE control CONNECTION LIMIT -1")
+    assert [] == store.list_requests()
+    store.close()
 
 
 def test_proxies_that_start_together_make_one_store(url: str) -> None:

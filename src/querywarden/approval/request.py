@@ -94,13 +94,15 @@ class HeldStatement:
     client_ip: str = ""
     application: str = ""
     seconds_max: float | None = None
+    namespace: str = ""
+    """Where the server looks for unqualified names (the search path): the same text may mean something else elsewhere."""
 
     def __repr__(self) -> str:
         return f"HeldStatement(rule={self.rule!r}, audit_id={self.audit_id!r})"
 
     @property
     def fingerprint(self) -> str:
-        """What an approval is bound to: principal, database, exact text, parameters and policy version, as one SHA-256 in hex."""
+        """What an approval is bound to: principal, database, exact text, parameters, name space and policy version, as a SHA-256 in hex."""
         principal = self.principal
         actors = [part for actor in principal.actors for part in (actor.subject, actor.issuer)]
         parts = [principal.issuer, principal.subject, *actors, self.database.name, self.policy_version, self.statement_fingerprint]
@@ -108,8 +110,9 @@ class HeldStatement:
 
     @property
     def statement_fingerprint(self) -> str:
-        """The exact statement alone, database, text and parameters: what a standing approval is bound to."""
-        return _digest(self.database.name.encode(), self.text.encode("utf-8", "surrogatepass"), self.parameters_digest)
+        """The exact statement alone, database, text, parameters and name space: what a standing approval is bound to."""
+        texts = (self.database.name, self.text, self.namespace)
+        return _digest(*(text.encode("utf-8", "surrogatepass") for text in texts), self.parameters_digest)
 
 
 def _digest(*parts: bytes) -> str:

@@ -87,8 +87,8 @@ def of_session(principal: Principal, database: Database, session_id: str, peer: 
     return fields if peer is None else fields | {"client": shared(peer)}
 
 
-def of_statement(facts: StatementFacts | None, statement_bytes: int = 0) -> Body:
-    """The fields that all `decided` records of a statement share: its normalised text and what it names.
+def of_statement(facts: StatementFacts | None, statement_bytes: int = 0, properties: Sequence[str] = ()) -> Body:
+    """The fields that all `decided` records of a statement share: its normalised text, what it names, and the properties that rules name.
 
     Args: `facts` is None when the statement could not be analysed; its text is then told by its length alone.
     """
@@ -104,6 +104,18 @@ def of_statement(facts: StatementFacts | None, statement_bytes: int = 0) -> Body
     _add_names(body, "functions", map(str, facts.functions))
     _add_names(body, "hazards", (hazard.value for hazard in facts.hazards))
     _add_names(body, "settings", (setting.name for setting in facts.settings))
+    _add_names(body, "columns", facts.column_names)
+    if facts.has_star:
+        body["star"] = True
+    if facts.values_rows is not None:
+        body["values"] = facts.values_rows
+    inner = _verbs_within(facts)
+    if inner - {facts.verb.value}:
+        body["verbs"] = sorted(inner | {facts.verb.value})
+    if facts.object_kind is not None:
+        body["kind"] = facts.object_kind
+    # Always there, so that a decision can be made again from the record: an empty list says that there were none.
+    body["props"] = list(properties)
     return body
 
 
@@ -121,6 +133,9 @@ def decided(
     parameters: int = 0,
     parameters_commitment: str | None = None,
     prepared_id: str | None = None,
+    estimated_rows: int | None = None,
+    automatic: str | None = None,
+    observed: Sequence[tuple[str, str]] = (),
 ) -> Body:
     """The body of `db.query.decided`: who wants to run what, and what policy says to it.
 
@@ -130,6 +145,9 @@ def decided(
         reason: the reason code of a denial or hold.
         commitment: the salted commitment to the exact text; `parameters_commitment` to the parameters' bytes.
         prepared_id: for `execute`, the record that decided the Parse.
+        estimated_rows: the planner's estimate, where the decision took one.
+        automatic: the rule that approved a statement which `rule` holds.
+        observed: rules in observe mode that would have had an effect, and which.
     """
     text = {**statement["stmt"], "len": statement_bytes}
     if commitment is not None:
@@ -149,6 +167,12 @@ def decided(
         body["params"] = {"n": parameters} if parameters_commitment is None else {"n": parameters, "com": parameters_commitment}
     if prepared_id is not None:
         body["prepared"] = prepared_id
+    if estimated_rows is not None:
+        body["rows_est"] = estimated_rows
+    if automatic is not None:
+        body["approval"] = {"automatic": automatic}
+    if observed:
+        body["observed"] = [{"rule": name, "effect": each} for name, each in observed[:NAMES_MAX]]
     return body
 
 
@@ -164,6 +188,7 @@ def completed(
     masked_cells: int = 0,
     masked: Sequence[tuple[str, str]] = (),
     duration_us: int = 0,
+    reason: str | None = None,
 ) -> Body:
     """The body of `db.query.completed`: how a statement that was decided has ended.
 
@@ -171,6 +196,7 @@ def completed(
         decided_id: the id of its `decided`.
         outcome: `skipped` for one that the server passed over after an error before it, `refused` for one that we ended,
             `unknown` when the server went away before it answered.
+        reason: for a held statement that didn't run, why.
         tag: the server's command tag.
         masked: the masked outputs, each with its column and its class.
     """
@@ -187,6 +213,8 @@ def completed(
         body["sqlstate"] = sqlstate
     if tag is not None:
         body["tag"] = tag[:CLAIM_CHARACTERS_MAX]
+    if reason is not None:
+        body["reason"] = reason
     if masked:
         body["masked"] = [{"column": column[:NAME_CHARACTERS_MAX], "class": name} for column, name in masked[:NAMES_MAX]]
         body["masked_cells"] = masked_cells
@@ -205,6 +233,17 @@ def fingerprint_of(normalised: str) -> str:
 @lru_cache(maxsize=8)
 def _policy(version: str) -> Mapping[str, Any]:
     return shared({"version": version})
+
+
+def _verbs_within(facts: StatementFacts) -> set[str]:
+    """The verbs of a statement's children, at any depth."""
+    found: set[str] = set()
+    pending = list(facts.children)
+    while pending:
+        child = pending.pop()
+        found.add(child.verb.value)
+        pending.extend(child.children)
+    return found
 
 
 def _add_names(body: Body, field: str, names: Iterable[str]) -> None:

@@ -1,11 +1,11 @@
-"""The bodies of records about sessions: logins, openings, closings."""
+"""The bodies of records about sessions: logins, openings, closings, and what operators did to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from querywarden.audit.record import Body, claimed, db, who
+from querywarden.audit.record import NAME_CHARACTERS_MAX, Body, claimed, db, who
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 
@@ -14,6 +14,11 @@ AUTH_FAILED = "auth.failed"
 CONN_OPENED = "conn.opened"
 CONN_REFUSED = "conn.refused"
 CONN_CLOSED = "conn.closed"
+SESSION_KILLED = "session.killed"
+PRINCIPAL_BLOCKED = "principal.blocked"
+PRINCIPAL_UNBLOCKED = "principal.unblocked"
+
+_CREDENTIAL_MARKS = ("eyJ", "qw_", "://")
 
 
 def auth_succeeded(principal: Principal, database: Database, *, session_id: str, peer: Mapping[str, Any]) -> Body:
@@ -81,3 +86,36 @@ def conn_closed(
     if database is not None:
         body["db"] = db(database)
     return body
+
+
+def session_killed(principal: Principal, database: Database, *, session_id: str, by: str, reason: str = "") -> Body:
+    """The body of `session.killed`: an operator has ended a session at once."""
+    body: Body = {"who": who(principal), "db": db(database), "session": session_id, "by": by[:NAME_CHARACTERS_MAX]}
+    return body | {"reason": _told(reason)} if reason else body
+
+
+def principal_blocked(subject: str, issuer: str | None, *, by: str, reason: str = "", until: int | None = None) -> Body:
+    """The body of `principal.blocked`: it may not log in, of one issuer or (None) of any; `until` None: till it is lifted."""
+    body: Body = {"principal": _principal(subject, issuer), "by": by[:NAME_CHARACTERS_MAX]}
+    if reason:
+        body["reason"] = _told(reason)
+    if until is not None:
+        body["until"] = until
+    return body
+
+
+def principal_unblocked(subject: str, issuer: str | None, *, by: str) -> Body:
+    """The body of `principal.unblocked`: a block was lifted before its time."""
+    return {"principal": _principal(subject, issuer), "by": by[:NAME_CHARACTERS_MAX]}
+
+
+def _principal(subject: str, issuer: str | None) -> Body:
+    named: Body = {"sub": subject[:NAME_CHARACTERS_MAX]}
+    return named if issuer is None else named | {"iss": issuer[:NAME_CHARACTERS_MAX]}
+
+
+def _told(text: str) -> str:
+    """What an operator has written, bounded; withheld where a credential was pasted into it."""
+    if any(mark in text for mark in _CREDENTIAL_MARKS):
+        return f"<withheld, {len(text)} characters>"
+    return text[:NAME_CHARACTERS_MAX]

@@ -58,8 +58,17 @@ def test_a_decided_record():
         "functions": ["lower"],
         "hazards": ["unconditional"],
         "settings": ["role"],
+        "props": [],
         "params": {"n": 2, "com": "d" * 64},
     } == body
+
+
+def test_a_decided_record_says_what_the_decision_was_made_of():
+    facts = dataclasses.replace(FACTS, column_names=frozenset({"b", "a"}), has_star=True, object_kind="table")
+    statement = record.of_statement(facts, 18, ("bulk", "unconditional"))
+    assert (["a", "b"], True, "table", ["bulk", "unconditional"]) == tuple(statement[name] for name in ("columns", "star", "kind", "props"))
+    body = _decided(effect="allow", estimated_rows=5, automatic="small", observed=[("strict", "deny")])
+    assert (5, {"automatic": "small"}, [{"rule": "strict", "effect": "deny"}]) == (body["rows_est"], body["approval"], body["observed"])
 
 
 def test_an_unanalysable_statement_is_told_by_its_length():

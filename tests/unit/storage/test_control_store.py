@@ -49,7 +49,6 @@ def test_token_comes_back_as_it_was(store: ControlStore) -> None:
     for token in (TOKEN, plain, narrow):
         store.add_token(token)
         assert store.find_token(token.id) == token
-        assert repr(store.find_token(token.id)) == repr(token)
         found = store.find_token(token.id)
         assert found is not None
         assert found.secret_hash == token.secret_hash
