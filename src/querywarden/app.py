@@ -7,24 +7,36 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 import structlog
 import uvloop
 
 from querywarden import __version__
+from querywarden.admin.access import AccessParts, AccessRequests
+from querywarden.admin.approvals import ApprovalParts, Approvals
+from querywarden.admin.ballot import Ballot
+from querywarden.admin.problems import Problem, ProblemCode
+from querywarden.admin.sessions import SessionControl
+from querywarden.api.application import ApiServices
+from querywarden.api.server import ApiServer
+from querywarden.approval.request import party_of
 from querywarden.audit import log_records
 from querywarden.audit.record_id import RANDOM_BYTES, record_id
 from querywarden.config.key_files import load_or_create_key
 from querywarden.config.loading import server_password
 from querywarden.config.models import Config
 from querywarden.config.watch import PolicyBroken, PolicyChanged, PolicyWatch
-from querywarden.errors import ConfigurationError
+from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.masking.key import KEY_BYTES, MaskingKey
+from querywarden.model.decision import Budget
 from querywarden.model.facts import Analysis
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
-from querywarden.policy.evaluate import may_connect
+from querywarden.policy.access import may_connect
+from querywarden.policy.language import Policy
+from querywarden.policy.limits import budgets_of, sessions_max_of
 from querywarden.postgresql.analysis import analyse
 from querywarden.postgresql.login import Established, LoginSettings, Peer, ServerAccount
 from querywarden.postgresql.scram import ScramCache
@@ -36,12 +48,14 @@ from querywarden.runtime.analysers import Analysers
 from querywarden.runtime.cancel import SessionRegistry
 from querywarden.runtime.catalogue_loader import CatalogueLoader
 from querywarden.runtime.catalogue_source import PostgresCatalogueSource
+from querywarden.runtime.control_parts import ControlParts, ControlPolicy, instance_of
 from querywarden.runtime.credentials import CredentialVerifier, issuer_rules, issuer_sources
 from querywarden.runtime.dialer import Dialer
 from querywarden.runtime.driver import SessionDriver
 from querywarden.runtime.health import HealthServer
 from querywarden.runtime.journal_writer import JournalWriter
 from querywarden.runtime.keyset_refresh import KeySetRefresher
+from querywarden.runtime.known_access import BLOCKED
 from querywarden.runtime.listener import Door, Listener, open_socket
 from querywarden.runtime.logs import configure_logs
 from querywarden.runtime.metrics import Metrics
@@ -52,7 +66,9 @@ from querywarden.runtime.sources import Sources
 from querywarden.runtime.timers import repeat
 from querywarden.runtime.tls import listener_context, load_listener_certificate
 from querywarden.runtime.transport_sides import ClosureWatch, Side
+from querywarden.session.budget import BudgetLeft
 from querywarden.session.effects import Durability
+from querywarden.session.inputs import PolicyChanged as PolicyInForce
 from querywarden.storage.control_store import ControlStore
 from querywarden.storage.journal import Journal
 from querywarden.storage.journal_recovery import open_journal
@@ -89,10 +105,11 @@ class Proxy:
         self.policy = PolicyWatch(config.policy.file)
         self.accounts = server_accounts(config)
         self.masking_key = MaskingKey(load_or_create_key(config.masking.key_file, KEY_BYTES, os.urandom))
-        self.store = ControlStore(config.control.url) if config.identity.service_tokens.enabled else None
+        self.store = ControlStore(config.control.url)
         self.keys = KeySetRefresher(issuer_sources(config.identity))
-        verifier = CredentialVerifier(issuer_rules(config.identity), self.keys, self.store)
-        self.access = AccessWatch(self.store, seconds=config.identity.recheck_seconds)
+        tokens = self.store if config.identity.service_tokens.enabled else None
+        self.verifier = CredentialVerifier(issuer_rules(config.identity), self.keys, tokens)
+        self.access = AccessWatch(tokens, seconds=config.identity.recheck_seconds)
         self.dialer = Dialer(config.databases, self.limits)
         self.analysers = Analysers(config.analysis.workers, self.limits.analysis_seconds_max)
         # Facts follow from a text alone, so equal texts share them; what they mean is decided anew each time.
@@ -106,14 +123,17 @@ class Proxy:
         self.writer = JournalWriter(
             self.journal, on_health=self._log_health_changed, on_queue=self.metrics.log_queue, on_sync=self.metrics.log_sync
         )
-        self.services = Services(
-            self.writer, verifier, self.dialer, self.analysers, self.catalogues, self.access, self.metrics, self.limits, ClosureWatch()
-        )
-        self.registry = SessionRegistry()
         self.randomness = RandomPool()
+        self.control = self._control()
+        self.services = Services(
+            self.writer, self.verifier, self.dialer, self.analysers, self.catalogues, self.access, self.control.presence,
+            self.control.desk, self.control.budgets, self.metrics, self.limits, ClosureWatch(),
+        )  # fmt: skip
+        self.registry = SessionRegistry()
         self.door = Door(Sources(self.limits), self.registry, self.metrics, self.services.watch, self.make_driver)
         self.listeners: list[Listener] = []
         self.health = HealthServer(self.metrics, self._readiness())
+        self.api = ApiServer(self._api_services(), config.api) if config.api.enabled else None
         self.signals = Signals(self.reload)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,12 +146,15 @@ class Proxy:
         await self.keys.start()
         self.signals.install()
         loop = asyncio.get_running_loop()
-        self._tasks.append(loop.create_task(self.access.run()))
+        await self.control.start()
+        self._tasks += (loop.create_task(self.access.run()), loop.create_task(self.control.run()))
         self._tasks.append(loop.create_task(repeat(POLICY_LOOK_SECONDS, self._look_at_policy, "policy watch")))
         log = structlog.get_logger()
         if self.config.admin.enabled:
             host, port = await self.health.start(self.config.admin.host, self.config.admin.port)
             log.info("health.listening", host=host, port=port)
+        if self.api is not None:
+            await self.api.start()
         self._open_listeners()
         for listener in self.listeners:
             listener.start()
@@ -149,16 +172,18 @@ class Proxy:
 
     async def stop(self) -> None:
         """Stop what has been started; the log comes last, since the others still write to it."""
+        if self.api is not None:
+            await self.api.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *(listener.stop() for listener in self.listeners), return_exceptions=True)
+        await self.control.stop()
         await self.health.stop()
         await self.catalogues.stop()
         await self.analysers.close()
         await self.keys.stop()
         await self.writer.close()
-        if self.store is not None:
-            self.store.close()
+        self.store.close()
         structlog.get_logger().info("proxy.stopped")
 
     def reload(self) -> None:
@@ -171,6 +196,8 @@ class Proxy:
                 if listener.tls is not None and settings.tls is not None:
                     load_listener_certificate(listener.tls, settings.tls)
             self.dialer.reload()
+            if self.api is not None:
+                self.api.reload()
         except ConfigurationError as error:
             log.error("reload.tls_failed", detail=str(error))
 
@@ -193,13 +220,16 @@ class Proxy:
 
     def authorise(self, principal: Principal, database: str) -> str | None:
         """Why a principal may not use a database; None if it may."""
-        denied = may_connect(self.policy.policy, principal, self._resource(database))
+        granted = self.control.known.granted_databases(principal, time.time())
+        denied = may_connect(self.policy.policy, principal, self._resource(database), granted)
         return None if denied is None else denied.sentence
 
     def _statements(self, session_id: str) -> Callable[[Established], StatementContext]:
         durability = self.config.audit.durability
+        approvals = self.config.approvals
 
         def context(established: Established) -> StatementContext:
+            self.control.presence.describe(session_id, established.application_name or "")
             return StatementContext(
                 session_id=session_id,
                 database=established.database,
@@ -211,9 +241,61 @@ class Proxy:
                 access_ended=_access_ended,
                 limits=self.limits,
                 durability=RecordDurability(durability.reads, durability.writes, durability.writes),
+                hold_mode=approvals.mode,
+                agent_hold_mode=approvals.agent_mode,
+                notice_seconds=approvals.notice_seconds,
+                budget=self._budget(session_id, established),
             )
 
         return context
+
+    def _budget(self, session_id: str, established: Established) -> Callable[[float], BudgetLeft | None]:
+        """What a session's principal has left, by the wall clock: periods are those of all proxies."""
+        presence, budgets, name = self.control.presence, self.control.budgets, established.database.name
+        return lambda _: budgets.left(presence.principal_of(session_id) or established.principal, name)
+
+    def _control(self) -> ControlParts:
+        """The parts around the control store. For a database that isn't there no limit applies, and no login follows."""
+
+        def budgets(principal: Principal, database: str) -> tuple[Budget, ...]:
+            account = self.accounts.get(database)
+            return () if account is None else budgets_of(self.policy.policy, principal, account.resource)
+
+        def sessions_max(principal: Principal, database: str) -> int | None:
+            account = self.accounts.get(database)
+            return None if account is None else sessions_max_of(self.policy.policy, principal, account.resource)
+
+        policy = ControlPolicy(self._resource, self.authorise, budgets, sessions_max, lambda: self.policy.policy)
+        return ControlParts(self.config, self.store, instance_of(self.journal.origin), self.writer, self.metrics, policy)
+
+    def _api_services(self) -> ApiServices:
+        """The use cases behind the API."""
+        control, store = self.control, self.store
+        administrators = self.config.api.administrators
+        resources = {name: account.resource for name, account in self.accounts.items()}
+
+        def policy() -> Policy:
+            return self.policy.policy
+
+        ballot = Ballot(store, control.calls, control.approvers, control.news, control.desk.changed, time.time)
+        return ApiServices(
+            self._verify_caller,
+            Approvals(ApprovalParts(store, control.calls, ballot, policy, time.time, administrators)),
+            AccessRequests(
+                AccessParts(store, control.calls, policy, resources, time.time, os.urandom, control.news.requested, administrators)
+            ),
+            SessionControl(store, control.calls, administrators),
+        )
+
+    async def _verify_caller(self, credential: bytes, database: str, peer_ip: str) -> Principal:
+        """The caller of the API, with the groups that it was given for a time. Raises: IdentityRejected, Problem when it is blocked."""
+        principal = await self.verifier.verify(credential, database, peer_ip)
+        if self.control.known.is_blocked(principal, time.time()):
+            raise Problem(ProblemCode.BLOCKED, BLOCKED)
+        # Before it can vote: what counts at a release is the latest that was seen of an approver's groups.
+        with suppress(DependencyFailure):
+            await self.control.calls.run(self.store.saw, party_of(principal), time.time())
+        return self.control.known.principal_now(principal, time.time())
 
     def _resource(self, database: str) -> Database:
         return self.accounts[database].resource
@@ -239,6 +321,8 @@ class Proxy:
                 body = log_records.policy_changed(previous.version, policy.version, self.policy.source, len(policy.rules))
                 self.writer.append(log_records.POLICY_CHANGED, body, Durability.DURABLE)
                 self.catalogues.policy_changed()
+                for driver in self.registry.all():
+                    driver.deliver(PolicyInForce())
                 self.metrics.observe("policy_reloads", ("changed",), 1)
                 log.info("policy.changed", previous=previous.version[:12], policy=policy.version[:12])
             case PolicyBroken(error):

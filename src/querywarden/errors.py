@@ -108,7 +108,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "57014", 1317, "approval.withdrawn", "The wait for an approval was cancelled by the client or for it."
     ),
     ReasonCode.APPROVALS_UNAVAILABLE: Reason(
-        "57P03", 1105, "db.query.decided", "The statement needs an approval, and the control store, where approvals are kept, doesn't answer."
+        "57P03", 1105, "db.query.decided", "The statement needs an approval, and none can be asked for: the control store doesn't answer."
     ),
     ReasonCode.BULK_WRITE: Reason("42501", 1142, "db.query.decided", "It changes many rows, as the server's planner expects."),
     ReasonCode.EXPORT: Reason("42501", 1142, "db.query.decided", "It exports or multiplies whole relations."),
@@ -120,7 +120,9 @@ REASONS: dict[ReasonCode, Reason] = {
     ReasonCode.BYTE_LIMIT: Reason(
         "54000", 1104, "db.query.completed", "The result has more bytes than the principal may take; it ends there."
     ),
-    ReasonCode.TIME_LIMIT: Reason("57014", 1317, "db.query.completed", "The statement has run for longer than the principal may have it run."),
+    ReasonCode.TIME_LIMIT: Reason(
+        "57014", 1317, "db.query.completed", "The statement has run for longer than the principal may have it run."
+    ),
     ReasonCode.DESTRUCTIVE: Reason("42501", 1142, "db.query.decided", "It drops or empties database objects."),
     ReasonCode.UNCONDITIONAL_WRITE: Reason(
         "42501", 1142, "db.query.decided", "An UPDATE or DELETE without a condition, or with one that is always true."

@@ -40,7 +40,7 @@ WRAPPINGS: list[Callable[[str], str]] = [
     lambda deed: f"insert into z with w as ({deed}) select 1",
     lambda deed: f"select (with w as ({deed}) select 1)",
     lambda deed: f"select 1 where exists (with w as ({deed}) select 1)",
-    lambda deed: f"prepare p as with a as (select 1), w as ({deed}) select 1",
+    lambda deed: f"prepare p as with q as (select 1), w as ({deed}) select 1",
     lambda deed: f"/* x */ {deed} -- y",
 ]
 SELECT_WRAPPINGS: list[Callable[[str], str]] = [

@@ -119,6 +119,8 @@ class Site:
             "masking": {"key_file": "masking.key"},
             "audit": {"directory": str(self.audit_folder)},
             "admin": {"port": self.admin_port},
+            # What is held is told at once, where a test doesn't ask for more: nobody is there to approve it.
+            "approvals": {"mode": "fail"},
             **sections,
         }
 
@@ -157,7 +159,7 @@ def deadline() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def site_class() -> type[Site]:
     """For tests that bring a server of their own."""
     return Site

@@ -11,7 +11,7 @@ from typing import Any
 
 from querywarden.gate.permit import Basis
 from querywarden.masking.key import MaskingKey
-from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
+from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Keys, Relation
 from querywarden.model.facts import Analysis
 from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
@@ -35,13 +35,13 @@ def column(number: int, name: str, data_class: DataClass | None = None) -> Colum
     return Column(number, name, "text", None if data_class is None else Classification(data_class, "name"))
 
 
+KEYS = Keys((frozenset({"id"}),), frozenset({"id"}))
+_USERS_COLUMNS = {1: column(1, "id"), 2: column(2, "username"), 3: column(3, "email", DataClass.EMAIL)}
 CATALOGUE = Catalogue(
     "1",
     {
-        USERS: Relation(
-            USERS, "public", "users", "table", {1: column(1, "id"), 2: column(2, "username"), 3: column(3, "email", DataClass.EMAIL)}
-        ),
-        PRODUCTS: Relation(PRODUCTS, "public", "products", "table", {1: column(1, "id"), 2: column(2, "name")}),
+        USERS: Relation(USERS, "public", "users", "table", _USERS_COLUMNS, keys=KEYS),
+        PRODUCTS: Relation(PRODUCTS, "public", "products", "table", {1: column(1, "id"), 2: column(2, "name")}, keys=KEYS),
     },
 )
 

@@ -229,5 +229,3 @@ async def _clock(issuer: IssuerSettings) -> Check:
     if difference > CLOCK_SECONDS_WANTED:
         return Check("clock", Result.WARN, shown, "set the clock by NTP")
     return Check("clock", Result.OK, shown)
-
-

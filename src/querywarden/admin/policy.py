@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from querywarden.admin.policy_words import (
+    told_automatic,
+    told_limit,
+    told_mask,
+    told_requestable,
+    told_reveal,
+    told_terms,
+    told_what,
+    told_when,
+    told_where,
+    told_who,
+)
 from querywarden.config.policy_file import load_policy
-from querywarden.config.yaml_lines import LineMap, load_yaml, suggestion
-from querywarden.errors import REASONS, ConfigurationError
-from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
-from querywarden.model.decision import Allow, Decision
-from querywarden.model.facts import Unanalysable
+from querywarden.errors import REASONS
+from querywarden.model.catalogue import Catalogue
+from querywarden.model.decision import Allow, Decision, Estimate, Hold
+from querywarden.model.facts import StatementFacts, Unanalysable
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.baseline import BASELINE
-from querywarden.policy.evaluate import Request, may_connect, unanalysable
+from querywarden.policy.evaluate import Judgement, Request, judge, may_connect, unanalysable
 from querywarden.policy.explain import Explanation, explain, outcome_of
-from querywarden.policy.language import EVERYONE, Group, Policy, Rule, What, Where, Who
+from querywarden.policy.language import Effect, Policy, Rule
+
+__all__ = [
+    "PolicySummary", "RuleSummary", "as_json", "decided_texts", "decision_as_json", "explain_text", "read_policy", "summarise",
+    "told_what", "told_when", "told_where", "told_who",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +47,9 @@ class RuleSummary:
     what: str
     overrides: tuple[str, ...]
     is_built_in: bool
+    when: str = ""
+    approval: str = ""
+    is_observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +59,30 @@ class PolicySummary:
     name: str
     version: str
     rules: tuple[RuleSummary, ...]
+    approvals: str
     access: tuple[str, ...]
+    automatic_approvals: tuple[str, ...]
+    requestable: tuple[str, ...]
     reveals: tuple[str, ...]
+    masks: tuple[str, ...]
     columns: tuple[str, ...]
     limits: tuple[str, ...]
+    trusted_functions: tuple[str, ...]
+
+    @property
+    def sections(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What the policy says besides its rules: headings and entries."""
+        return (
+            ("approvals", (self.approvals,)),
+            ("automatic", self.automatic_approvals),
+            ("requestable", self.requestable),
+            ("access", self.access or ("every verified principal, every database",)),
+            ("reveal", self.reveals or ("nothing: every class is masked for everyone",)),
+            ("masks", self.masks),
+            ("columns", self.columns),
+            ("limits", self.limits),
+            ("trusted", self.trusted_functions),
+        )
 
 
 def read_policy(file: Path | None) -> Policy:
@@ -56,30 +95,50 @@ def summarise(policy: Policy) -> PolicySummary:
     return PolicySummary(
         name=policy.name,
         version=policy.version,
-        rules=tuple(_summarise_rule(rule) for rule in policy.rules),
+        rules=tuple(_summarise_rule(policy, rule) for rule in policy.rules),
+        approvals=told_terms(policy.approvals),
         access=tuple(f"{entry.id}: {told_who(entry.who)}, {told_where(entry.where)}" for entry in policy.access),
-        reveals=tuple(
-            f"{entry.id}: {told_who(entry.who)}, {told_where(entry.where)}: "
-            + ("everything" if entry.everything else ", ".join([*sorted(each.value for each in entry.classes), *entry.columns]))
-            for entry in policy.reveals
-        ),
+        automatic_approvals=tuple(f"{entry.id}: {told_automatic(entry)}" for entry in policy.automatic),
+        requestable=tuple(f"{entry.id}: {told_requestable(entry, policy.terms(entry))}" for entry in policy.requestable),
+        reveals=tuple(f"{entry.id}: {told_reveal(entry)}" for entry in policy.reveals),
+        masks=tuple(f"{entry.id}: {told_mask(entry)}" for entry in policy.masks),
         columns=tuple(f"{entry.column}: {entry.data_class or 'none'}, {told_where(entry.where)}" for entry in policy.column_classes),
-        limits=tuple(
-            f"{entry.id}: {told_who(entry.who)}, {told_where(entry.where)}: {entry.rows_max} rows per statement"
-            for entry in (*policy.limits, *policy.limits_default)
-        ),
+        limits=tuple(f"{entry.id}: {told_limit(entry)}" for entry in (*policy.limits, *policy.limits_default)),
+        trusted_functions=policy.trusted_functions,
     )
 
 
-def explain_text(policy: Policy, text: str, principal: Principal, database: Database, catalogue: Catalogue) -> list[Explanation]:
+def explain_text(
+    policy: Policy,
+    text: str,
+    principal: Principal,
+    database: Database,
+    catalogue: Catalogue,
+    estimate: Estimate | None = None,
+    now: float = 0.0,
+) -> list[Explanation]:
     """What a policy makes of each statement of a text; one refusal when the text can't be analysed."""
+    found = _analysed(text)
+    if isinstance(found, Unanalysable):
+        return [Explanation(unanalysable(found), may_connect(policy, principal, database), ())]
+    return [explain(policy, Request(principal, database, facts, catalogue, False, estimate, now)) for facts in found]
+
+
+def decided_texts(
+    policy: Policy, text: str, principal: Principal, database: Database, catalogue: Catalogue, estimate: Estimate | None, now: float
+) -> list[Judgement]:
+    """The decision on each statement of a text; one refusal when the text can't be analysed."""
+    found = _analysed(text)
+    if isinstance(found, Unanalysable):
+        return [Judgement(unanalysable(found), ())]
+    return [judge(policy, Request(principal, database, facts, catalogue, False, estimate, now)) for facts in found]
+
+
+def _analysed(text: str) -> tuple[StatementFacts, ...] | Unanalysable:
     # Imported here, so that checking a policy doesn't load the SQL grammar.
     from querywarden.postgresql.analysis import analyse
 
-    found = analyse(text.encode("utf-8", "surrogateescape"))
-    if isinstance(found, Unanalysable):
-        return [Explanation(unanalysable(found), may_connect(policy, principal, database), ())]
-    return [explain(policy, Request(principal, database, facts, catalogue)) for facts in found]
+    return analyse(text.encode("utf-8", "surrogateescape"))
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
@@ -87,6 +146,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "decision": decision_as_json(explanation.decision),
         "access": decision_as_json(explanation.access) if explanation.access is not None else None,
+        "wants_estimate": explanation.wants_estimate,
         "parts": [
             {
                 "verb": part.verb,
@@ -104,110 +164,43 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 def decision_as_json(decision: Decision) -> dict[str, Any]:
     """A decision as plain data."""
+    found: dict[str, Any] = {"outcome": outcome_of(decision), "rule": decision.rule}
     if isinstance(decision, Allow):
         reveal = decision.reveal
-        return {
-            "outcome": "allow",
-            "rule": decision.rule,
+        found |= {
             "rows_max": decision.rows_max,
-            "reveal": {"everything": reveal.everything, "classes": sorted(reveal.classes), "columns": sorted(reveal.columns)},
+            "bytes_max": decision.bytes_max,
+            "seconds_max": decision.seconds_max,
+            "automatic": decision.automatic,
+            "reveal": {
+                "everything": reveal.everything,
+                "classes": sorted(reveal.classes),
+                "columns": sorted(reveal.columns),
+                "masks": [{"for": name, "operator": operator} for name, operator in reveal.masks],
+            },
         }
-    return {
-        "outcome": outcome_of(decision),
-        "rule": decision.rule,
-        "reason": decision.reason.value,
-        "sqlstate": REASONS[decision.reason].sqlstate,
-        "sentence": decision.sentence,
-        "hint": decision.hint,
-    }
-
-
-def read_catalogue(file: Path | None, policy: Policy, database: Database) -> Catalogue:
-    """A catalogue from a file of `schema.relation: {column: class or null}`, with the policy's own classes over it.
-
-    Raises: ConfigurationError, with file and line.
-    """
-    if file is None:
-        return Catalogue("none", {})
-    data, lines = load_yaml(file)
-    if not isinstance(data, dict):
-        raise ConfigurationError("the file holds no relations", str(file), 1, "schema.relation: {column: class}")
-    relations = {}
-    for number, (name, columns) in enumerate(data.items(), 1):
-        schema, _, last = name.rpartition(".")
-        if not isinstance(columns, dict):
-            raise ConfigurationError(f"{name}: its columns are missing", str(file), lines.line((name,)), "schema.relation: {column: class}")
-        made = {
-            position: Column(position, column, "text", _classification(policy, database, (schema or "public", last, column), given))
-            for position, (column, given) in enumerate(_checked(columns, name, lines, file).items(), 1)
+    else:
+        found |= {
+            "reason": decision.reason.value,
+            "sqlstate": REASONS[decision.reason].sqlstate,
+            "sentence": decision.sentence,
+            "hint": decision.hint,
         }
-        relations[number] = Relation(number, schema or "public", last, "table", made)
-    return Catalogue(str(file), relations)
+    if isinstance(decision, Hold):
+        found |= {"terms": asdict(decision.terms), "once_approved": decision_as_json(decision.allow)}
+    return found | {"observed": [{"rule": each.rule, "effect": each.effect, "reason": each.reason.value} for each in decision.observed]}
 
 
-def _checked(columns: dict[str, Any], name: str, lines: LineMap, file: Path) -> dict[str, DataClass | None]:
-    names = [each.value for each in DataClass]
-    for column, given in columns.items():
-        if given is not None and given not in (*names, "none"):
-            raise ConfigurationError(f"unknown class {given!r}", str(file), lines.line((name, column)), suggestion(str(given), names))
-    return {column: DataClass(given) if given not in (None, "none") else None for column, given in columns.items()}
-
-
-def _classification(policy: Policy, database: Database, column: tuple[str, str, str], given: DataClass | None) -> Classification | None:
-    rule = policy.column_class(database, *column)
-    if rule is not None:
-        return Classification(rule.data_class, "policy", rule.column) if rule.data_class is not None else None
-    return Classification(given, "comment", "catalogue file") if given is not None else None
-
-
-def _summarise_rule(rule: Rule) -> RuleSummary:
+def _summarise_rule(policy: Policy, rule: Rule) -> RuleSummary:
     return RuleSummary(
         id=rule.id,
         effect=rule.effect.value,
         who=told_who(rule.who),
         where=told_where(rule.where),
-        what=told_what(rule.what),
+        what="whatever changes data or schema" if rule.is_freeze else told_what(rule.what),
         overrides=tuple(sorted(rule.overrides)),
         is_built_in=rule.is_baseline,
+        when=told_when(rule.when),
+        approval=told_terms(policy.terms(rule)) if rule.effect is Effect.HOLD else "",
+        is_observed=rule.is_observed,
     )
-
-
-def told_who(who: Who) -> str:
-    """The principals of a rule in words."""
-    told = _told_group(who.included) or "everyone"
-    if who.excluded != EVERYONE:
-        told += f" but not {_told_group(who.excluded)}"
-    if who.delegated is not None:
-        told += ", on behalf of others" if who.delegated else ", for themselves"
-    return told
-
-
-def _told_group(group: Group) -> str:
-    fields = (
-        ("kind", sorted(kind.value for kind in group.kinds)),
-        ("group", list(group.groups)),
-        ("subject", list(group.subjects)),
-    )
-    return "; ".join(f"{name} {' or '.join(values)}" for name, values in fields if values)
-
-
-def told_where(where: Where) -> str:
-    """The databases of a rule in words."""
-    parts = [" or ".join(where.databases), " or ".join(sorted(each.value for each in where.environments))]
-    return ", ".join(part for part in parts if part) or "everywhere"
-
-
-def told_what(what: What) -> str:
-    """The statements of a rule in words."""
-    fields: tuple[tuple[str, list[str]], ...] = (
-        ("", sorted(each.value for each in what.verbs)),
-        ("touching", list(what.relations)),
-        ("reading", list(what.reads)),
-        ("writing", list(what.writes)),
-        ("calling", list(what.functions)),
-        ("that is", sorted(each.value for each in what.properties)),
-        ("unless it is", sorted(each.value for each in what.without)),
-        ("of", list(what.object_kinds)),
-    )
-    told = "; ".join(f"{name} {' or '.join(values)}".strip() for name, values in fields if values)
-    return told or "any statement"

@@ -7,17 +7,25 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from querywarden.admin.policy import told_what, told_where, told_who
-from querywarden.config.policy_file import (
+from querywarden.admin.policy_words import told_limit, told_what, told_where, told_who
+from querywarden.config.policy_sections import (
     AccessSection,
+    AutomaticSection,
+    BudgetSection,
     ColumnSection,
+    FreezeSection,
     GroupSection,
     LimitSection,
+    MaskSection,
     PolicyFile,
+    RequestableSection,
     RevealSection,
     RuleSection,
+    TermsSection,
+    WhenSection,
     WhoSection,
 )
+from querywarden.masking.operators import DEFAULT_OPERATORS, Operator
 from querywarden.model.catalogue import DataClass
 from querywarden.model.facts import Hazard, Verb
 from querywarden.policy.baseline import BASELINE_LIMITS, BASELINE_RULES
@@ -44,6 +52,9 @@ PROPERTY_TEXTS: dict[Property, str] = {
     Hazard.NO_LIMIT: "a SELECT without LIMIT",
     Hazard.TWO_PHASE: "PREPARE TRANSACTION and what belongs to it",
     Hazard.WHOLE_RELATION_EXPORT: "COPY to the client of a relation, or of a query without a condition",
+    Hazard.MULTI_STATEMENT: "one of several statements in one text",
+    Hazard.EXCLUSIVE_LOCK: "LOCK in a mode that keeps others from writing or reading",
+    Hazard.MERGE_DELETE: "a MERGE that deletes rows",
     Trait.READ_ONLY: "it reads, changes nothing that lasts and is no export: SELECT, SHOW, EXPLAIN, cursors, transactions, settings",
     Trait.CHANGES_DATA: "it may change rows, schema, privileges or anything else that lasts",
     Trait.TEMPORARY: "what it changes are temporary tables: made as such, or named in pg_temp",
@@ -52,11 +63,95 @@ PROPERTY_TEXTS: dict[Property, str] = {
     Trait.LARGE_OBJECT: "it calls a function of large objects",
     Trait.UNKNOWN_RELATION: "it names a relation that the catalogue does not have",
     Trait.TOUCHES_CLASSIFIED: "values of classified columns may take part in it",
+    Trait.TRUSTED_CALL: "CALL of a procedure that is listed under `trusted_functions`",
     Trait.ROW_SECURITY_OFF: "it switches row-level security off in a database that holds classified columns",
     Trait.CLASSIFIED_COPY: "COPY to the client from relations with classified columns that the principal may not see",
     Trait.CLASSIFIED_WRITE: "it may store a classified value, which the principal may not see, where nothing masks it",
+    Trait.CLASSIFIED_PREDICATE: "a condition, order or computation on a classified column, which the principal may not see, tells about "
+    "its values",
+    Trait.UNKEYED_WRITE: "an UPDATE or DELETE whose condition equates no indexed column with a value",
+    Trait.KEYED_WRITE: "an UPDATE or DELETE of at most one row: its condition equates all columns of a unique key with values",
+    Trait.CASCADES: "a DELETE, or an UPDATE of a key, that changes rows of other relations through their foreign keys",
 }
 """What each property says of a statement."""
+
+_OPERATOR_TEXTS: dict[Operator, str] = {
+    Operator.EMAIL: "an address that is none: `u_` and 10 letters at example.com; equal values stay equal",
+    Operator.PHONE: "the format and the leading +; equal values stay equal",
+    Operator.CARD: "the separators and the last four digits",
+    Operator.IBAN: "country, length and grouping; equal values stay equal",
+    Operator.SHAPE: "the places of letters, digits and punctuation; equal values stay equal",
+    Operator.NAME: "the number of words and their case; equal values stay equal",
+    Operator.USERNAME: "`u_` and 10 letters; equal values stay equal",
+    Operator.NETWORK: "the network of an address: /24 of IPv4, /48 of IPv6",
+    Operator.HARDWARE: "a hardware address that is none; equal values stay equal",
+    Operator.YEAR: "the year of a date",
+    Operator.REDACT: "nothing: a constant of the type",
+    Operator.SECRET: "nothing: a constant that says so",
+    Operator.NULL: 'nothing: NULL (in quotation marks, `operator: "null"`)',
+}
+"""What is left of a value by each operator."""
+
+_EXAMPLES: dict[type[BaseModel], str] = {
+    RuleSection: """\
+```yaml
+rules:
+  - id: bulk
+    effect: hold
+    environments: production
+    verbs: [update, delete]
+    rows_over: 1000
+    approval: {approvers: [dba, security], quorum: 2, expires: 15m}
+  - id: salaries
+    effect: deny
+    columns: hr.staff.salary
+    who: {not: {groups: payroll}}
+  - id: exports
+    effect: hold
+    properties: whole_relation_export
+    observe: true
+```
+""",
+    WhenSection: """\
+```yaml
+when: {days: [mon, tue, wed, thu, fri], from: "09:00", until: "17:00", zone: Europe/Vienna}
+```
+
+Times stand in quotation marks, since YAML takes some of them for numbers. Windows follow the clock of the zone through summer time.
+""",
+    FreezeSection: """\
+```yaml
+freezes:
+  - {id: year-end, from: 2026-12-20, until: 2027-01-02, zone: Europe/Vienna, environments: production, effect: hold}
+```
+""",
+    AutomaticSection: """\
+```yaml
+automatic_approvals:
+  - {id: small, rules: bulk, rows_up_to: 5000, who: {groups: release}}
+  - {id: again, rules: [baseline.schema_change], standing: true}
+```
+""",
+    RequestableSection: """\
+```yaml
+requestable:
+  - {id: oncall, who: {groups: engineers}, groups: oncall, databases: shop, for_up_to: 8h, approval: {approvers: leads}}
+```
+""",
+    MaskSection: """\
+```yaml
+masks:
+  - {classes: email, operator: redact, who: {kinds: agent}}
+```
+""",
+    LimitSection: """\
+```yaml
+limits:
+  - {id: analysts, who: {groups: analysts}, rows: 100000, bytes: 50MB, seconds: 5m, sessions: 4, per_day: {rows: 1000000}}
+```
+""",
+}
+"""An example of a section, in the form of the page."""
 
 _INTRODUCTION = """\
 # Policy
@@ -78,7 +173,8 @@ one decides. Neither needs a server. `--catalogue FILE` gives `explain` the clas
 
 1. Each part of a statement is judged: the statement itself, and what it holds (data-modifying WITH clauses, the bodies of EXPLAIN, COPY,
    PREPARE and DECLARE). The worst part decides. What plain EXPLAIN only explains counts as not run.
-2. A rule matches when all of its fields do. A field left out asks nothing; of several values in a field one is enough.
+2. A rule matches when all of its fields do. A field left out asks nothing; of several values in a field one is enough. A rule with
+   `observe: true` is recorded where it matches, and decides nothing.
 3. **Deny beats hold beats allow, and what no rule allows is refused.** Adding a deny never allows more.
 4. An allow rule with `overrides` puts the rules it names out of force for the parts that it matches. Some rules can't be overridden.
 5. Relations in a statement may be written without their schema. Deny and hold rules match if *any* relation that the name may mean
@@ -86,6 +182,15 @@ one decides. Neither needs a server. `--catalogue FILE` gives `explain` the clas
    table does not speak of the views over it.
 6. An allow rule with `functions` needs every function of the database's own in the statement to match, and every function at all where
    the statement calls a dangerous one.
+7. Columns are matched by their last name: a deny or hold with `columns` matches if any column that the statement names may be one of them,
+   or if a star, a whole row or a whole relation stands for it; an allow only if the statement names columns, all of them match, and nothing
+   stands for others.
+8. `rows_over` and `rows_up_to` are about the rows that the server's planner expects (EXPLAIN, hidden from the client, with the
+   parameters' values). The server is asked where the answer could change the decision: not for a write by a unique key, nor for an
+   INSERT whose rows stand in its text. A number that nobody knows counts against the statement.
+9. A held statement waits for the approvers of the rule that holds it. **Every rule that holds it has to be satisfied:** an automatic
+   approval of one is none for another. Where several are left, the one with the highest quorum says who approves; of equals the first in
+   the file, the file's own before the built-in ones.
 
 Globs know `*` (any run of characters) and `?` (one character). One value may stand in place of a list of one.
 
@@ -106,9 +211,16 @@ def _page() -> Iterator[str]:
     sections: tuple[tuple[str, type[BaseModel]], ...] = (
         ("An entry of `access`", AccessSection),
         ("An entry of `rules`", RuleSection),
+        ("`approvals`, and `approval` of an entry", TermsSection),
+        ("`when`", WhenSection),
+        ("An entry of `freezes`", FreezeSection),
+        ("An entry of `automatic_approvals`", AutomaticSection),
+        ("An entry of `requestable`", RequestableSection),
         ("An entry of `reveal`", RevealSection),
+        ("An entry of `masks`", MaskSection),
         ("A value of `columns`", ColumnSection),
         ("An entry of `limits`", LimitSection),
+        ("`per_hour` and `per_day`", BudgetSection),
         ("`who`", WhoSection),
         ("`who.not`", GroupSection),
     )
@@ -116,6 +228,8 @@ def _page() -> Iterator[str]:
         yield f"## {heading}\n"
         yield (model.__doc__ or "").strip() + "\n"
         yield from _fields(model)
+        if model in _EXAMPLES:
+            yield _EXAMPLES[model]
     yield "## Properties of statements\n"
     yield "| property | the statement … |\n|---|---|"
     for each, text in PROPERTY_TEXTS.items():
@@ -124,6 +238,7 @@ def _page() -> Iterator[str]:
     yield ", ".join(f"`{verb.value}`" for verb in Verb) + ".\n"
     yield "## Classes\n"
     yield ", ".join(f"`{each.value}`" for each in DataClass) + ".\n"
+    yield from _operators()
     yield from _baseline()
 
 
@@ -136,7 +251,16 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    return f" Default: `{value}`." if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return f" Default: `{value}`." if isinstance(value, str) else ""
+
+
+def _operators() -> Iterator[str]:
+    yield "## Operators\n"
+    yield "| operator | what it leaves | of its own for |\n|---|---|---|"
+    for operator in Operator:
+        classes = ", ".join(f"`{each.value}`" for each, default in DEFAULT_OPERATORS.items() if default is operator)
+        yield f"| `{operator.value}` | {_OPERATOR_TEXTS[operator]} | {classes} |"
+    yield ""
 
 
 def _baseline() -> Iterator[str]:
@@ -150,4 +274,4 @@ def _baseline() -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
     yield ""
     for limit in BASELINE_LIMITS:
-        yield f"`{limit.id}`: {told_who(limit.who)}, {told_where(limit.where)}: at most {limit.rows_max} rows per statement."
+        yield f"`{limit.id}`: {told_limit(limit)}."

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from querywarden import __version__
-from querywarden.cli import audit, catalogue, config, doctor, login, policy, serve, token
+from querywarden.cli import access, approvals, audit, catalogue, config, doctor, login, policy, principals, serve, sessions, token
 from querywarden.config.models import LogLevel, LogSettings
 from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.runtime.logs import configure_logs
@@ -26,6 +26,10 @@ app.command("login")(login.login)
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(access.app, name="access")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(principals.app, name="principals")
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from querywarden.config.models import Config
 
 HIDDEN = "(hidden)"
+_WEBHOOK_URL = re.compile(r"webhooks\[[0-9]+\]\.url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ def _plain(name: str, value: Any) -> Any:
         return HIDDEN
     if name == "control.url":
         return _without_password(str(value))
+    if _WEBHOOK_URL.fullmatch(name):
+        # Who knows the whole address can write into the channel behind it.
+        return f"{'/'.join(str(value).split('/', 3)[:3])}/{HIDDEN}"
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
@@ -103,7 +108,7 @@ def reference_page() -> str:
 def _sections() -> Iterator[tuple[str, str, type[BaseModel]]]:
     for name, field in Config.model_fields.items():
         model = next(_models(field.annotation))
-        shape = {"listeners": "A list of:", "databases": "By the name that clients use:"}.get(name)
+        shape = {"listeners": "A list of:", "webhooks": "A list of:", "databases": "By the name that clients use:"}.get(name)
         yield name, f"{field.description}{f' {shape}' if shape else ''}", model
 
 

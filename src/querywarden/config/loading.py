@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from querywarden.config.approval_settings import ApiListenSettings
 from querywarden.config.models import Config, ListenerSettings, ServerSettings, Settings, is_loopback
 from querywarden.config.yaml_lines import KeyPath, LineMap, load_yaml, nearest_name, raise_with_lines, suggestion
 from querywarden.errors import ConfigurationError
 from querywarden.model.secret import Secret
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+SOCKET_PATH_BYTES_MAX = 107
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,6 +43,7 @@ def load_config_and_source(path: str | Path, environment: Mapping[str, str] | No
         raise_with_lines(error, lines, file, Config)
     _check_listeners(config, lines, file)
     _check_identity(config, lines, file)
+    _check_api(config, lines, file)
     return config, data
 
 
@@ -114,18 +117,33 @@ def _check_listeners(config: Config, lines: LineMap, file: Path) -> None:
         seen[address] = index
 
 
-def _check_plaintext(listener: ListenerSettings, lines: LineMap, file: Path, place: KeyPath) -> None:
+def _check_api(config: Config, lines: LineMap, file: Path) -> None:
+    api = config.api
+    if not api.enabled:
+        return
+    if api.listen is not None:
+        _check_plaintext(api.listen, lines, file, ("api", "listen"), "API's address")
+    if len(os.fsencode(api.socket)) > SOCKET_PATH_BYTES_MAX:
+        raise ConfigurationError(
+            f"the API's socket {api.socket} has a path of more than {SOCKET_PATH_BYTES_MAX} bytes, which no Unix socket can have",
+            str(file), lines.line(("api", "socket")), "name a shorter one under api.socket",
+        )  # fmt: skip
+
+
+def _check_plaintext(
+    listener: ListenerSettings | ApiListenSettings, lines: LineMap, file: Path, place: KeyPath, noun: str = "listener"
+) -> None:
     if listener.tls is not None:
         return
     if not listener.allow_plaintext_loopback:
         raise ConfigurationError(
-            f"the listener {listener.host}:{listener.port} has no certificate, so tokens would travel in clear",
+            f"the {noun} {listener.host}:{listener.port} has no certificate, so tokens would travel in clear",
             str(file), lines.line(place),
             "add tls: {certificate: …, key: …}, or, on a loopback address, allow_plaintext_loopback: true",
         )  # fmt: skip
     if not is_loopback(listener.host):
         raise ConfigurationError(
-            f"the listener {listener.host}:{listener.port} accepts plaintext, but is not on a loopback address",
+            f"the {noun} {listener.host}:{listener.port} accepts plaintext, but is not on a loopback address",
             str(file), lines.line(place), "add tls: {certificate: …, key: …}, or listen on 127.0.0.1",
         )  # fmt: skip
 

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
+from querywarden.config.approval_settings import ApiSettings, ApprovalSettings, WebhookSettings
+from querywarden.config.setting_kinds import (
+    DatabaseName,
+    ListenerTls,
+    Names,
+    PathSetting,
+    Port,
+    Seconds,
+    Settings,
+    all_defaults,
+    is_https_or_loopback,
+    is_loopback,
+)
 from querywarden.model.limits import Limits
 from querywarden.model.principal import PrincipalKind
 from querywarden.model.resource import Environment
 from querywarden.session.effects import Durability
 
+__all__ = [
+    "AdminSettings", "AnalysisSettings", "ApiSettings", "ApprovalSettings", "AuditSettings", "CatalogueSettings", "ClaimSettings",
+    "Config", "ControlSettings", "DatabaseSettings", "DurabilitySettings", "IdentitySettings", "IssuerSettings", "LimitSettings",
+    "ListenerSettings", "ListenerTls", "LogFormat", "LogLevel", "LogSettings", "MaskingSettings", "PolicySettings", "ServerSettings",
+    "ServerTls", "ServiceTokenSettings", "Settings", "TlsMode", "WebhookSettings", "is_https_or_loopback", "is_loopback",
+]  # fmt: skip
+
 _LIMITS = Limits()
-
-
-def _absolute(path: Path, info: ValidationInfo) -> Path:
-    """A relative path is relative to the configuration file, whose folder comes as the validation's context."""
-    base = (info.context or {}).get("base")
-    return path if base is None else Path(base) / path
 
 
 def _absolute_database_url(url: str, info: ValidationInfo) -> str:
@@ -39,65 +51,6 @@ def _issuer_url(url: str) -> str:
     if not is_https_or_loopback(url):
         raise ValueError("an issuer's URL must begin with https:// (http:// is accepted for loopback addresses only)")
     return url
-
-
-def _database_name(name: str) -> str:
-    if not name or "\0" in name or len(name.encode()) > 63:
-        raise ValueError("a database name has 1 to 63 bytes and no NUL")
-    return name
-
-
-def is_https_or_loopback(url: str) -> bool:
-    """Whether a URL is https, or http to a loopback address."""
-    if url.startswith("https://"):
-        return True
-    if not url.startswith("http://"):
-        return False
-    host = url.removeprefix("http://").split("/", 1)[0]
-    host = host[1:].split("]", 1)[0] if host.startswith("[") else host.rsplit(":", 1)[0]
-    return is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-PathSetting = Annotated[Path, AfterValidator(_absolute)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
-DatabaseName = Annotated[str, AfterValidator(_database_name)]
-
-
-class Settings(BaseModel):
-    """The root of all settings: unknown names are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
-
-
-S = TypeVar("S", bound=Settings)
-
-
-def _all_defaults(settings: type[S]) -> Callable[[], S]:
-    """A section that the file leaves out: all of its defaults."""
-    return lambda: settings.model_validate({})
-
-
-class ListenerTls(Settings):
-    """The certificate that a listener shows to clients."""
-
-    certificate: PathSetting = Field(description="PEM file with the certificate and its chain.")
-    key: PathSetting = Field(description="PEM file with the private key; readable by the proxy's account only.")
 
 
 class ListenerSettings(Settings):
@@ -142,7 +95,7 @@ class ServerSettings(Settings):
     role: str = Field(description="Role that the proxy logs in with.")
     password: SecretStr | None = Field(None, description="Password of the role; better given as ${NAME} or by password_file.")
     password_file: PathSetting | None = Field(None, description="File whose first line is the password of the role.")
-    tls: ServerTls = Field(default_factory=_all_defaults(ServerTls), description="TLS towards the server.")
+    tls: ServerTls = Field(default_factory=all_defaults(ServerTls), description="TLS towards the server.")
 
 
 class DatabaseSettings(Settings):
@@ -181,7 +134,7 @@ class IssuerSettings(Settings):
     leeway_seconds: Annotated[int, Field(ge=0, le=60)] = Field(30, description="Clock difference that is forgiven.")
     lifetime_seconds_max: Annotated[int, Field(ge=60)] = Field(86_400, description="Tokens valid for longer than this are refused.")
     ca: PathSetting | None = Field(None, description="PEM file of the authorities behind the issuer's certificate; default: the system's.")
-    claims: ClaimSettings = Field(default_factory=_all_defaults(ClaimSettings), description="Where the claims are.")
+    claims: ClaimSettings = Field(default_factory=all_defaults(ClaimSettings), description="Where the claims are.")
 
 
 class ServiceTokenSettings(Settings):
@@ -195,13 +148,13 @@ class IdentitySettings(Settings):
 
     issuers: tuple[IssuerSettings, ...] = Field((), description="OIDC issuers whose tokens are accepted.")
     service_tokens: ServiceTokenSettings = Field(
-        default_factory=_all_defaults(ServiceTokenSettings), description="Service tokens of the proxy's own."
+        default_factory=all_defaults(ServiceTokenSettings), description="Service tokens of the proxy's own."
     )
     recheck_seconds: Seconds = Field(5.0, description="How often open sessions are checked for an expired or revoked credential.")
 
 
 class ControlSettings(Settings):
-    """The control store: service tokens, by SQLAlchemy URL."""
+    """The control store: service tokens, approvals, budgets and what else several proxies share, by SQLAlchemy URL."""
 
     url: Annotated[str, AfterValidator(_absolute_database_url)] = Field(
         "sqlite:///data/control.db", description="SQLAlchemy URL: a SQLite file, or PostgreSQL for several proxies.", repr=False
@@ -232,7 +185,7 @@ class AuditSettings(Settings):
 
     directory: PathSetting = Field(Path("data/audit"), description="Directory of the log; one proxy writes to it.")
     durability: DurabilitySettings = Field(
-        default_factory=_all_defaults(DurabilitySettings), description="written or durable, by kind of statement."
+        default_factory=all_defaults(DurabilitySettings), description="written or durable, by kind of statement."
     )
 
 
@@ -309,13 +262,16 @@ class Config(Settings):
 
     listeners: tuple[ListenerSettings, ...] = Field(description="Addresses where clients connect.")
     databases: dict[DatabaseName, DatabaseSettings] = Field(description="The databases that clients reach.")
-    identity: IdentitySettings = Field(default_factory=_all_defaults(IdentitySettings), description="Who may speak.")
-    control: ControlSettings = Field(default_factory=_all_defaults(ControlSettings), description="The control store.")
-    policy: PolicySettings = Field(default_factory=_all_defaults(PolicySettings), description="What they may do.")
-    masking: MaskingSettings = Field(default_factory=_all_defaults(MaskingSettings), description="What they may see.")
-    audit: AuditSettings = Field(default_factory=_all_defaults(AuditSettings), description="What is remembered.")
-    limits: LimitSettings = Field(default_factory=_all_defaults(LimitSettings), description="How much at once, how long.")
-    analysis: AnalysisSettings = Field(default_factory=_all_defaults(AnalysisSettings), description="Long statements.")
-    catalogue: CatalogueSettings = Field(default_factory=_all_defaults(CatalogueSettings), description="Schema changes.")
-    admin: AdminSettings = Field(default_factory=_all_defaults(AdminSettings), description="Health and metrics.")
-    log: LogSettings = Field(default_factory=_all_defaults(LogSettings), description="The operator's log.")
+    identity: IdentitySettings = Field(default_factory=all_defaults(IdentitySettings), description="Who may speak.")
+    control: ControlSettings = Field(default_factory=all_defaults(ControlSettings), description="The control store.")
+    policy: PolicySettings = Field(default_factory=all_defaults(PolicySettings), description="What they may do.")
+    masking: MaskingSettings = Field(default_factory=all_defaults(MaskingSettings), description="What they may see.")
+    audit: AuditSettings = Field(default_factory=all_defaults(AuditSettings), description="What is remembered.")
+    limits: LimitSettings = Field(default_factory=all_defaults(LimitSettings), description="How much at once, how long.")
+    analysis: AnalysisSettings = Field(default_factory=all_defaults(AnalysisSettings), description="Long statements.")
+    catalogue: CatalogueSettings = Field(default_factory=all_defaults(CatalogueSettings), description="Schema changes.")
+    api: ApiSettings = Field(default_factory=all_defaults(ApiSettings), description="The HTTP API, where approvers vote.")
+    approvals: ApprovalSettings = Field(default_factory=all_defaults(ApprovalSettings), description="How held statements wait.")
+    webhooks: tuple[WebhookSettings, ...] = Field((), description="Who is told of approvals.")
+    admin: AdminSettings = Field(default_factory=all_defaults(AdminSettings), description="Health and metrics.")
+    log: LogSettings = Field(default_factory=all_defaults(LogSettings), description="The operator's log.")

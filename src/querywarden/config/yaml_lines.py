@@ -117,7 +117,11 @@ class _Walker:
             return self._mapping(node, place, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*place, index), depth + 1) for index, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        try:
+            return self._loader.construct_object(node)
+        except ValueError:
+            # A date such as 2026-12-40: YAML sees what it should be, and Python that it isn't.
+            self._fail("not a value that YAML can read", node, "put it in quotation marks, if it is text")
 
     def _mapping(self, node: yaml.MappingNode, place: KeyPath, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -176,9 +180,10 @@ def _told(detail: ErrorDetails, model: type[BaseModel] | None) -> tuple[str, str
         expected = str(detail.get("ctx", {}).get("expected", ""))
         names = re.findall(r"'([^']*)'", expected) or [expected]
         given = detail["input"]
+        noun = str(detail.get("ctx", {}).get("noun") or _noun(place))
         if isinstance(given, str):
-            return f"unknown {_noun(place)} {given[:60]!r}", suggestion(given, names)
-        return f"{dotted}: not a valid {_noun(place)}", "valid: " + ", ".join(names)
+            return f"unknown {noun} {given[:60]!r}", suggestion(given, names)
+        return f"{dotted}: not a valid {noun}", "valid: " + ", ".join(names)
     if kind == "missing":
         return f"{dotted} is missing", None
     if kind in _SHAPES:

@@ -15,10 +15,14 @@ class Stage(StrEnum):
     """How far a statement has come."""
 
     ARRIVED = "arrived"
+    HOLDING = "holding"
+    """Decided: others must agree; its record is on the way."""
+    HELD = "held"
+    """Held, and the record of that is safe: approvers may be asked."""
     ALLOWED = "allowed"
-    """Decided: allow; its record is on the way."""
+    """Decided, or approved: it may run; the record of that is on the way."""
     DENIED = "denied"
-    """Decided: no; its record is on the way."""
+    """Decided, or answered by approvers: no; the record of that is on the way."""
     RECORDED = "recorded"
     """Allowed, and the record is safe: a permit may be minted, once."""
     RELEASED = "released"
@@ -31,6 +35,10 @@ class GateEvent(StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
+    HOLD = "hold"
+    APPROVE = "approve"
+    REJECT = "reject"
+    """An approver has said no, or nobody has said yes in time."""
     RECORD_SAFE = "record_safe"
     RECORD_FAILED = "record_failed"
     RELEASE = "release"
@@ -40,7 +48,14 @@ class GateEvent(StrEnum):
 TRANSITIONS: dict[tuple[Stage, GateEvent], Stage] = {
     (Stage.ARRIVED, GateEvent.ALLOW): Stage.ALLOWED,
     (Stage.ARRIVED, GateEvent.DENY): Stage.DENIED,
+    (Stage.ARRIVED, GateEvent.HOLD): Stage.HOLDING,
     (Stage.ARRIVED, GateEvent.WITHDRAW): Stage.WITHDRAWN,
+    (Stage.HOLDING, GateEvent.RECORD_SAFE): Stage.HELD,
+    (Stage.HOLDING, GateEvent.RECORD_FAILED): Stage.REFUSED,
+    (Stage.HOLDING, GateEvent.WITHDRAW): Stage.WITHDRAWN,
+    (Stage.HELD, GateEvent.APPROVE): Stage.ALLOWED,
+    (Stage.HELD, GateEvent.REJECT): Stage.DENIED,
+    (Stage.HELD, GateEvent.WITHDRAW): Stage.WITHDRAWN,
     (Stage.ALLOWED, GateEvent.RECORD_SAFE): Stage.RECORDED,
     (Stage.ALLOWED, GateEvent.RECORD_FAILED): Stage.REFUSED,
     (Stage.ALLOWED, GateEvent.WITHDRAW): Stage.WITHDRAWN,
@@ -57,7 +72,7 @@ class OutOfOrder(Exception):
 
 
 class Act:
-    """One statement on its way through the gate; `audit_id` names its `decided` record."""
+    """One statement on its way through the gate; `audit_id` names its latest `decided` record."""
 
     __slots__ = ("audit_id", "stage")
 
@@ -75,6 +90,14 @@ class Act:
         except KeyError:
             raise OutOfOrder(f"{event} in stage {self.stage}") from None
         return self.stage
+
+    def approve(self, audit_id: str) -> None:
+        """Others have agreed: the statement may run once the record of that, which has this id, is safe.
+
+        Raises: OutOfOrder when the act isn't held.
+        """
+        self.advance(GateEvent.APPROVE)
+        self.audit_id = audit_id
 
     def permit(self) -> Permit:
         """Mint the permit of a recorded act; it exists once.

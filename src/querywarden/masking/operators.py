@@ -70,3 +70,21 @@ DEFAULT_OPERATORS: dict[DataClass, Operator] = {
     DataClass.OPAQUE: Operator.NULL,
 }
 """The operator of each class; a class without one can't exist, which a test proves."""
+
+_NAMES = frozenset(operator.value for operator in Operator)
+_OF_DERIVED = frozenset({Operator.NULL, Operator.REDACT, Operator.SECRET})
+"""What may mask a value that is derived from classified ones: nothing of it may stay, not even equality."""
+
+
+def operator_of(data_class: DataClass, name: str | None) -> Operator:
+    """The operator of a class of data: the class's own, or the one of this name.
+
+    A name that isn't that of an operator gives NULL: who wrote it wanted a mask. Whether an operator suits a column's type is settled where
+    the type is known; what doesn't is masked by a constant there.
+    """
+    if name is None:
+        return DEFAULT_OPERATORS[data_class]
+    if name not in _NAMES:
+        return Operator.NULL
+    operator = Operator(name)
+    return operator if data_class is not DataClass.OPAQUE or operator in _OF_DERIVED else DEFAULT_OPERATORS[data_class]

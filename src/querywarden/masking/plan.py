@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from querywarden.masking.column_classifier import classify_name
-from querywarden.masking.operators import DEFAULT_OPERATORS, Operator
+from querywarden.masking.operators import Operator, operator_of
 from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
 from querywarden.model.decision import Reveal
 from querywarden.model.facts import Expression, StatementFacts, Verb
@@ -88,9 +88,13 @@ def plan_masks(
     )
 
 
-def mask_of_class(data_class: DataClass) -> ColumnMask:
-    """The mask that a class of data has by default."""
-    return ColumnMask(data_class, DEFAULT_OPERATORS[data_class], is_derived=data_class is DataClass.OPAQUE)
+def mask_of_class(data_class: DataClass, operator: str | None = None) -> ColumnMask:
+    """The mask of a class of data: the class's own, or that of an operator that the policy names."""
+    return ColumnMask(data_class, operator_of(data_class, operator), is_derived=data_class is DataClass.OPAQUE)
+
+
+def _full_name(relation: Relation, column: Column) -> str:
+    return f"{relation.schema}.{relation.name}.{column.name}"
 
 
 def _has_data_classified(catalogue: Catalogue) -> bool:
@@ -133,7 +137,7 @@ class _Statement:
         classification = origin.classification
         if classification is None or self._shows(relation, origin, classification):
             return None
-        mask = mask_of_class(classification.data_class)
+        mask = mask_of_class(classification.data_class, self._reveal.operator(classification, _full_name(relation, origin)))
         return replace(mask, is_citext=True) if origin.type_name == "citext" else mask
 
     def mask_of_expression(self, column: OutputColumn, expression: Expression | None) -> ColumnMask | None:
@@ -168,7 +172,7 @@ class _Statement:
         )
 
     def _shows(self, relation: Relation, column: Column, classification: Classification) -> bool:
-        return self._reveal.reveals(classification, f"{relation.schema}.{relation.name}.{column.name}")
+        return self._reveal.reveals(classification, _full_name(relation, column))
 
     def _mask_of_unknown(self, column: OutputColumn) -> ColumnMask | None:
         if self._opaque_unknown:
@@ -180,7 +184,8 @@ class _Statement:
         found = classify_name(column.name)
         if found is None or self._reveal.reveals(found, column.name):
             return None
-        return mask_of_class(found.data_class)
+        # By its class alone: the name of an output column is the client's own choice.
+        return mask_of_class(found.data_class, self._reveal.operator(found, ""))
 
     def _mask_by_names(self, column: OutputColumn, expression: Expression | None) -> ColumnMask | None:
         if expression is None or expression.is_opaque:

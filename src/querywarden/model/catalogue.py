@@ -69,6 +69,26 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a relation, by names of columns.
+
+    `unique` are the sets of columns that no two rows agree in, the rows of its children included: empty where that isn't certain, or where
+    a rule does something else in place of a change. `indexed` are the first columns of its indexes. A DELETE changes rows of other
+    relations when `delete_cascades`, an UPDATE of one of `cascading` does.
+    """
+
+    unique: tuple[frozenset[str], ...] = ()
+    indexed: frozenset[str] = frozenset()
+    delete_cascades: bool = False
+    cascading: frozenset[str] = frozenset()
+    has_row_ids: bool = False
+    """Whether a `ctid` stands for one row: of a plain table without children or rules."""
+
+
+NO_KEYS = Keys()
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """A relation of the database; `kind` is `table`, `view`, `materialized_view`, `partitioned_table`, `foreign_table`, …"""
 
@@ -79,6 +99,7 @@ class Relation:
     columns: Mapping[int, Column]
     reads_classified: bool = False
     """A view that reads classified columns, perhaps in a condition alone: no row shows them, but errors may quote them."""
+    keys: Keys = NO_KEYS
 
     @property
     def is_classified(self) -> bool:

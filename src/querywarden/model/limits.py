@@ -49,6 +49,15 @@ class Limits:
     row_buffered_bytes_max: int = 1 * MIB
     """A row with masked columns that is seen whole; larger ones flow through, their masked cells as fillers, or end the result."""
 
+    probe_row_bytes_max: int = 1 * MIB
+    """A row of an answer to the proxy itself, such as a plan; what is larger is skipped, as if it were not there."""
+
+    # Results that are counted.
+    budget_rows_step: int = 1_000
+    """Rows of one result after which its principal's budgets are told of them: what a result may take unseen by other sessions."""
+    budget_bytes_step: int = 1 * MIB
+    """Bytes, for the same."""
+
     # What a session keeps.
     statements_max: int = 10_000
     """Named prepared statements of one session: drivers cache some hundreds."""
@@ -66,6 +75,8 @@ class Limits:
     """Reaching the server, TLS included: less than `login_seconds_max`, so that the client hears the reason."""
     cancel_seconds_max: float = 10.0
     """A CancelRequest towards the server: it answers by closing, or never."""
+    cancel_again_seconds: float = 2.0
+    """Until a statement that has to end is cancelled again: a cancel may come before the server has begun, or be caught by a function."""
     cancels_in_flight_max: int = 64
     """CancelRequests towards servers at once: each takes one of their connections."""
     drain_seconds_max: float = 30.0

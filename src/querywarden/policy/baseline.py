@@ -1,7 +1,8 @@
 """The built-in baseline: the rules in force where no policy file says otherwise.
 
 Production is strict, staging asks before it destroys, development and sandbox are free for people and services. What reaches
-out of the database, changes rights or escapes the analysis is refused everywhere. Agents read, and get a bounded number of rows.
+out of the database, changes rights or escapes the analysis is refused everywhere, and what would tell about masked values is held
+everywhere. Agents read, and get a bounded number of rows.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from querywarden.errors import ReasonCode
 from querywarden.model.facts import Hazard, Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.model.resource import Environment
-from querywarden.policy.language import Effect, Group, Policy, Property, RowLimit, Rule, Trait, What, Where, Who
+from querywarden.policy.language import Effect, Group, Limit, Policy, Property, Rule, Trait, What, Where, Who
 
 AGENT_ROWS_MAX = 10_000
 """Rows per statement for an agent: far above what a model can read, far below a table worth stealing."""
+BULK_ROWS_PRODUCTION = 1_000
+"""Rows that one statement may change in production: more than a person looks through, and than an ORM's batch holds."""
+BULK_ROWS_STAGING = 100_000
+"""Rows that one statement may change in staging: what takes the server a while, and a restored copy to undo."""
 
 _AGENTS = Who(Group(kinds=frozenset({PrincipalKind.AGENT})))
 _OTHERS = Who(Group(kinds=frozenset({PrincipalKind.HUMAN, PrincipalKind.SERVICE})))
@@ -135,6 +140,14 @@ _CLASSIFIED = (
     ),
 )  # fmt: skip
 
+_TELLING = (
+    _rule(
+        "classified_predicate", Effect.HOLD, _having(Trait.CLASSIFIED_PREDICATE), ReasonCode.CLASSIFIED_PREDICATE,
+        "A condition, an order or a computation on a masked column would tell about its values.",
+        "Compare masked columns by =, IN or IS NULL only, or sort and search by another column; else ask someone who may approve it.",
+    ),
+)  # fmt: skip
+
 _ROW_SECURITY = (
     _rule(
         "row_security", Effect.DENY, _having(Trait.ROW_SECURITY_OFF), ReasonCode.POLICY_DENIED,
@@ -146,6 +159,39 @@ _ROW_SECURITY = (
 _DESTRUCTIVE = "The statement drops or empties database objects, and what they hold is lost."
 _UNCONDITIONAL = "The statement changes every row of a table: its condition is missing or always true."
 _UNCONDITIONAL_HINT = "Add a WHERE clause that names the rows to change, for instance by their key."
+
+_EXPORT = (
+    Rule(
+        "baseline.catalogue_export", Effect.ALLOW, _OTHERS,
+        what=What(verbs=frozenset({Verb.COPY_OUT}), relations=("pg_catalog.*", "information_schema.*", "pg_temp.*")),
+        sentence="The catalogues, and the session's own temporary tables, may be exported whole.",
+        overrides=frozenset({"baseline.whole_relation_export"}), is_baseline=True,
+    ),
+    _rule(
+        "whole_relation_export", Effect.HOLD, _having(Hazard.WHOLE_RELATION_EXPORT), ReasonCode.EXPORT,
+        "The statement exports a whole relation. In production that needs an approval.",
+        "Use COPY (SELECT … WHERE …) TO STDOUT or a SELECT for the rows that you need, or ask someone who may approve it.",
+        _PRODUCTION,
+    ),
+)  # fmt: skip
+
+
+def _bulk(environment: str, rows: int, where: Where) -> Rule:
+    return _rule(
+        f"bulk_write{'' if environment == 'production' else f'_{environment}'}",
+        Effect.HOLD,
+        What(
+            verbs=frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE}),
+            without=frozenset({Trait.TEMPORARY}),
+            rows_over=rows,
+            spares_values=True,
+        ),
+        ReasonCode.BULK_WRITE,
+        f"The statement changes more than {rows} rows, as far as the server can tell. In {environment} that needs an approval.",
+        "Change fewer rows at a time, by their keys, or ask someone who may approve it; where the estimate is wrong, ANALYZE helps.",
+        where,
+    )
+
 
 _BY_ENVIRONMENT = (
     _rule(
@@ -174,6 +220,21 @@ _BY_ENVIRONMENT = (
         _UNCONDITIONAL_HINT,
         _STAGING,
     ),
+    _bulk("production", BULK_ROWS_PRODUCTION, _PRODUCTION),
+    _bulk("staging", BULK_ROWS_STAGING, _STAGING),
+    *_EXPORT,
+    _rule(
+        "cross_join", Effect.HOLD, _having(Hazard.CROSS_JOIN), ReasonCode.EXPORT,
+        "The statement combines every row of a relation with every row of another. In production that needs an approval.",
+        "Join the relations on a condition, or ask someone who may approve it.",
+        _PRODUCTION,
+    ),
+    _rule(
+        "exclusive_lock", Effect.HOLD, _having(Hazard.EXCLUSIVE_LOCK), ReasonCode.APPROVAL_REQUIRED,
+        "The lock keeps others from working with the relation. In production that needs an approval.",
+        "Lock the rows that you need with SELECT … FOR UPDATE, or ask someone who may approve it.",
+        _PRODUCTION,
+    ),
     _rule(
         "schema_change", Effect.HOLD, _having(Hazard.SCHEMA_CHANGE, without=(Trait.TEMPORARY,)), ReasonCode.SCHEMA_CHANGE,
         "Changes of the schema need an approval in production.",
@@ -187,7 +248,8 @@ _BY_ENVIRONMENT = (
         _PRODUCTION,
     ),
     _rule(
-        "call", Effect.HOLD, What(verbs=frozenset({Verb.CALL}), without=frozenset({Trait.VOLATILE_FUNCTION})), ReasonCode.APPROVAL_REQUIRED,
+        "call", Effect.HOLD, What(verbs=frozenset({Verb.CALL}), without=frozenset({Trait.VOLATILE_FUNCTION, Trait.TRUSTED_CALL})),
+        ReasonCode.APPROVAL_REQUIRED,
         "Calls of procedures that the catalogue does not have need an approval in production.",
         "Check the procedure's name, or write the change itself as INSERT, UPDATE or DELETE.",
         _PRODUCTION,
@@ -209,6 +271,7 @@ BASELINE_RULES = (
     *_AGENT_RULES,
     *_REFUSED_EVERYWHERE,
     *_CLASSIFIED,
+    *_TELLING,
     *_ROW_SECURITY,
     *_BY_ENVIRONMENT,
     *_ALLOWED,
@@ -217,7 +280,7 @@ BASELINE_RULES = (
 FIXED_RULES = tuple(rule for rule in BASELINE_RULES if rule.is_fixed)
 """The rules that hold under every policy, also one that does not extend the baseline: without them nothing else can be trusted."""
 
-BASELINE_LIMITS = (RowLimit("baseline.agent_rows", AGENT_ROWS_MAX, _AGENTS),)
+BASELINE_LIMITS = (Limit("baseline.agent_rows", _AGENTS, rows_max=AGENT_ROWS_MAX),)
 
 
 def fingerprint(*values: object) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from querywarden.model.decision import Allow, Decision, Deny, Hold
-from querywarden.policy.evaluate import Finding, PartJudgement, Request, judge, may_connect
-from querywarden.policy.language import Policy
-from querywarden.policy.matching import NO_PROPERTY
+from querywarden.policy.evaluate import ROWS, Finding, PartJudgement, Request, judge, may_connect
+from querywarden.policy.language import Effect, Policy
+from querywarden.policy.matching import NO_PROPERTY, NOT_NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class RuleStep:
     rule: str
     effect: str
     outcome: str
-    """`decides`, `matches`, `overridden` or `does not match`."""
+    """`decides`, `matches`, `approved`, `observed`, `overridden` or `does not match`."""
     why: str
 
 
@@ -36,11 +36,16 @@ class PartExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision with all that led to it. `access` is why the principal may not connect at all, if so."""
+    """A decision with all that led to it.
+
+    `access` is why the principal may not connect at all, if so; `wants_estimate` says that the planner's estimate could change the
+    decision.
+    """
 
     decision: Decision
     access: Deny | None
     parts: tuple[PartExplanation, ...]
+    wants_estimate: bool = False
 
 
 def explain(policy: Policy, request: Request) -> Explanation:
@@ -50,6 +55,7 @@ def explain(policy: Policy, request: Request) -> Explanation:
         judgement.decision,
         may_connect(policy, request.principal, request.database),
         tuple(_explain_part(policy, part) for part in judgement.parts),
+        judgement.wants_estimate,
     )
 
 
@@ -79,11 +85,21 @@ def _explain_part(policy: Policy, judged: PartJudgement) -> PartExplanation:
 
 
 def _step(finding: Finding, judged: PartJudgement) -> RuleStep:
-    rule = finding.rule
+    rule, decision = finding.rule, judged.decision
+    automatic = decision.automatic if isinstance(decision, Allow) else None
     if finding.mismatch is not None:
-        return RuleStep(rule.id, rule.effect.value, "does not match", f"its {finding.mismatch} differ")
-    if finding.overridden_by is not None:
-        return RuleStep(rule.id, rule.effect.value, "overridden", f"by {finding.overridden_by}")
-    if judged.decision.rule == rule.id:
-        return RuleStep(rule.id, rule.effect.value, "decides", rule.sentence)
-    return RuleStep(rule.id, rule.effect.value, "matches", "a stronger or earlier rule decides")
+        outcome, why = "does not match", _MISMATCHES.get(finding.mismatch, f"its {finding.mismatch} differ")
+    elif finding.overridden_by is not None:
+        outcome, why = "overridden", f"by {finding.overridden_by}"
+    elif rule.is_observed:
+        outcome, why = "observed", f"it would {rule.effect.value}, and is only recorded"
+    elif decision.rule == rule.id:
+        outcome, why = "decides", rule.sentence if automatic is None else f"approved by {automatic}"
+    elif automatic is not None and rule.effect is Effect.HOLD:
+        outcome, why = "approved", "automatically"
+    else:
+        outcome, why = "matches", "a stronger or earlier rule decides"
+    return RuleStep(rule.id, rule.effect.value, outcome, why)
+
+
+_MISMATCHES = {ROWS: "not so many rows are expected", NOT_NOW: "it does not hold at this time"}

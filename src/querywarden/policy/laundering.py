@@ -11,9 +11,11 @@ from functools import cached_property
 
 from querywarden.model.catalogue import Catalogue, Column, DataClass, Relation
 from querywarden.model.decision import Reveal
+from querywarden.model.evidence import Probe
 from querywarden.model.facts import Expression, StatementFacts, Verb
 from querywarden.model.resource import RelationName
 
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 _PARTLY_SHOWN = frozenset(
@@ -62,14 +64,14 @@ class Flow:
         self._root = root
         self._catalogue = catalogue
         self._reveal = reveal
-        self._is_blind = is_blind
+        self.is_blind = is_blind
 
     @cached_property
     def is_tainted(self) -> bool:
         """Whether values of columns that the principal may not see can take part, through opaque code included."""
         if self._reveal.everything or not self._catalogue.has_classified:
             return False
-        return self._is_blind or self._is_opaque or any(self._has_hidden(relation) for relation in self._touched)
+        return self.is_blind or self._is_opaque or any(self._has_hidden(relation) for relation in self._touched)
 
     def stores_classified(self, facts: StatementFacts) -> bool:
         """Whether a part of the statement may store a classified value, hidden from the principal, where it would not be masked."""
@@ -78,6 +80,51 @@ class Flow:
         if facts.verb is Verb.CREATE:
             return self.is_tainted and self._creates_copy(facts)
         return facts.verb in _ASSIGNING and self.is_tainted and self._assigns_classified(facts)
+
+    @cached_property
+    def tells_classified(self) -> bool:
+        """Whether a condition, an order or a computation tells about a column that the principal may not see, by more than equality."""
+        if self._reveal.everything:
+            return False
+        if self._catalogue.has_classified and any(self._calls_as_attribute(part) for part in self._parts):
+            return True
+        seen: set[Expression] = set()
+        for part in self._parts:
+            seen.update(part.probes)
+        return any(self._is_telling(probe) for probe in seen)
+
+    def _calls_as_attribute(self, facts: StatementFacts) -> bool:
+        """Whether `t.f` may call a function of the database's own; what its result decides is not told apart from what it returns."""
+        names = facts.attribute_names & self._catalogue.opaque_functions
+        return bool(names) and not names <= {column.name for relation in self._touched for column in relation.columns.values()}
+
+    def _is_telling(self, probe: Expression) -> bool:
+        relations, position, function, is_optional = None, None, None, False
+        if isinstance(probe, Probe):
+            relations, position, function, is_optional = probe.relations, probe.position, probe.function, probe.is_optional
+        if function is not None:
+            return self._catalogue.has_classified and function in self._catalogue.opaque_functions
+        found = self._touched if relations is None else tuple(r for name in relations for r in self._catalogue.candidates(name))
+        if self.is_blind and self._catalogue.has_classified and not (found and all(r.schema in SYSTEM_SCHEMAS for r in found)):
+            return True
+        hidden = [relation for relation in found if self._has_hidden(relation)]
+        if not hidden or probe.is_opaque:
+            return bool(hidden)
+        if position is not None:
+            return any(self._is_hidden_at(relation, position) for relation in hidden)
+        are_known = all(self._catalogue.knows(name) for name in (self._root.reads | self._root.writes if relations is None else relations))
+        return any(self._tells_name(name, found, is_harmless=is_optional or not are_known) for name in probe.columns)
+
+    def _tells_name(self, name: str, relations: tuple[Relation, ...], *, is_harmless: bool) -> bool:
+        """Whether a column of this name is hidden; one that no relation has may be a function of the row, or of what isn't known."""
+        if name in _SYSTEM_COLUMNS:
+            return False
+        found = [(relation, column) for relation in relations for column in relation.columns.values() if column.name == name]
+        return any(self._is_hidden(relation, column) for relation, column in found) if found else not is_harmless
+
+    def _is_hidden_at(self, relation: Relation, position: int) -> bool:
+        columns = [relation.columns[number] for number in sorted(relation.columns)]
+        return position > len(columns) or self._is_hidden(relation, columns[position - 1])
 
     @cached_property
     def _touched(self) -> tuple[Relation, ...]:
@@ -129,7 +176,7 @@ class Flow:
 
     def _hides_source(self, facts: StatementFacts) -> bool:
         """Whether values not shown by name may come from hidden columns; a plain INSERT's own target is no source of its query."""
-        if self._is_opaque or self._is_blind or facts.verb is not Verb.INSERT or _may_update(facts):
+        if self._is_opaque or self.is_blind or facts.verb is not Verb.INSERT or _may_update(facts):
             return True
         return self._is_any_hidden(self._root.reads) or any(part is not facts for part in self._hidden_writers)
 
@@ -139,7 +186,7 @@ class Flow:
             return False
         if not expression.columns:
             return True
-        if self._is_blind or not self._from_is_plain:
+        if self.is_blind or not self._from_is_plain:
             return False
         return all(
             name not in self._row_names and self._is_clean_name(name, target, expression.is_plain_column) for name in expression.columns

@@ -1,4 +1,4 @@
-"""Matching a rule against one part of a statement, for one principal and database.
+"""Matching a rule against one part of a statement, for one principal and database, at one time; the number of its rows left aside.
 
 Names are matched conservatively, since the search path isn't known: a deny or hold matches if any relation that a name may
 mean does; an allow matches only if all of them do. A rule that asks for relations matches no statement without any.
@@ -13,8 +13,10 @@ from querywarden.model.facts import Hazard
 from querywarden.model.glob import is_match, split_name
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database, FunctionName, RelationName
-from querywarden.policy.language import Effect, Rule
+from querywarden.policy.column_matching import matches_columns
+from querywarden.policy.language import Effect, Property, Rule, Trait
 from querywarden.policy.properties import Part
+from querywarden.policy.windows import is_open
 
 _FUNCTION_HAZARDS = frozenset(
     {
@@ -25,22 +27,35 @@ _FUNCTION_HAZARDS = frozenset(
 """Hazards that a call of a built-in function may bring: then an allow rule must name every function of the statement."""
 
 NO_PROPERTY = "properties"
+NOT_NOW = "when"
+FREEZE_PROPERTIES: frozenset[Property] = frozenset({Trait.CHANGES_DATA, Trait.VOLATILE_FUNCTION})
+"""What the rule of a freeze asks for: whatever changes data or schema, or may."""
 
 
-def mismatch(rule: Rule, part: Part, principal: Principal, database: Database, catalogue: Catalogue) -> str | None:
-    """The first field of a rule that keeps it from matching, or None if it matches."""
+def mismatch(rule: Rule, part: Part, principal: Principal, database: Database, catalogue: Catalogue, now: float) -> str | None:
+    """The first field of a rule that keeps it from matching, its `rows_over` aside; None if it matches."""
     what = rule.what
     if what.verbs and part.facts.verb not in what.verbs:
         return "verbs"
     if what.properties and what.properties.isdisjoint(part.properties):
         return NO_PROPERTY
-    if not what.without.isdisjoint(part.properties):
+    if not what.without.isdisjoint(part.properties) or (rule.is_freeze and not _changes_what_lasts(part)):
         return "without"
     if not rule.where.matches(database):
         return "databases or environments"
     if not rule.who.matches(principal):
         return "who"
+    if rule.when and not is_open(rule.when, now):
+        return NOT_NOW
     return _mismatch_of_names(rule, part, catalogue)
+
+
+def _changes_what_lasts(part: Part) -> bool:
+    """Whether a part may change data or schema that is still there when the session is not."""
+    properties = part.properties
+    if Trait.READ_ONLY in properties:
+        return False
+    return Trait.VOLATILE_FUNCTION in properties or (Trait.CHANGES_DATA in properties and Trait.TEMPORARY not in properties)
 
 
 def _mismatch_of_names(rule: Rule, part: Part, catalogue: Catalogue) -> str | None:
@@ -54,6 +69,8 @@ def _mismatch_of_names(rule: Rule, part: Part, catalogue: Catalogue) -> str | No
         return "reads"
     if what.writes and not matches_relations(what.writes, facts.writes, catalogue, is_allow):
         return "writes"
+    if what.columns and not matches_columns(what.columns, facts, catalogue, is_allow):
+        return "columns"
     if what.functions and not _matches_functions(what.functions, part, catalogue, is_allow):
         return "functions"
     return None

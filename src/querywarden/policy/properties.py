@@ -9,7 +9,9 @@ from functools import lru_cache
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Reveal
 from querywarden.model.facts import Hazard, StatementFacts, Verb
+from querywarden.model.functions import LARGE_OBJECT, LARGE_OBJECT_READS
 from querywarden.model.glob import is_any_match
+from querywarden.policy.keys import cascades, is_keyed, is_unkeyed
 from querywarden.policy.language import Property, Trait
 from querywarden.policy.laundering import Flow
 
@@ -27,14 +29,6 @@ _ROW_HAZARDS = frozenset(
     {Hazard.UNCONDITIONAL, Hazard.TAUTOLOGICAL, Hazard.DATA_MODIFYING_CTE, Hazard.SCHEMA_CHANGE, Hazard.DESTRUCTIVE_DDL}
 )
 """What a statement that is only explained does not do."""
-
-LARGE_OBJECT_FUNCTIONS = frozenset(
-    {
-        "lo_creat", "lo_create", "lo_open", "loread", "lowrite", "lo_close", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64",
-        "lo_unlink", "lo_get", "lo_put", "lo_from_bytea", "lo_truncate", "lo_truncate64",
-    }
-)  # fmt: skip
-_LARGE_OBJECT_READS = frozenset({"lo_get", "loread", "lo_open", "lo_close", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64"})
 
 _TEMPORARY_KINDS = ("table", "sequence", "index")
 
@@ -63,7 +57,12 @@ def parts_of(
     while pending:
         facts = pending.pop()
         pending.extend(reversed(facts.children))
-        yield Part(facts, _properties(facts, catalogue, flow, runs))
+        properties = _properties(facts, catalogue, flow, runs)
+        yield Part(facts, properties | {Trait.TRUSTED_CALL} if _calls_trusted(facts, trusted) else properties)
+
+
+def _calls_trusted(facts: StatementFacts, trusted: tuple[str, ...]) -> bool:
+    return facts.verb is Verb.CALL and bool(facts.functions) and all(is_any_match(trusted, function.name) for function in facts.functions)
 
 
 def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> frozenset[Property]:
@@ -77,9 +76,9 @@ def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: b
 
 def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> Iterator[Trait]:
     is_volatile = catalogue.calls_volatile(facts)
-    large_objects = {function.name for function in facts.functions} & LARGE_OBJECT_FUNCTIONS
+    large_objects = {function.name for function in facts.functions} & LARGE_OBJECT
     changes = runs and (
-        facts.changes_data or bool(large_objects - _LARGE_OBJECT_READS) or any(function.name in _NOTIFYING for function in facts.functions)
+        facts.changes_data or bool(large_objects - LARGE_OBJECT_READS) or any(function.name in _NOTIFYING for function in facts.functions)
     )
     if changes:
         yield Trait.CHANGES_DATA
@@ -103,8 +102,22 @@ def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool)
         yield Trait.CLASSIFIED_COPY
     if runs and flow.stores_classified(facts):
         yield Trait.CLASSIFIED_WRITE
+    if flow.tells_classified:
+        yield Trait.CLASSIFIED_PREDICATE
+    if runs:
+        yield from _key_traits(facts, catalogue, flow)
     if catalogue.has_classified and any(s.name == "row_security" and (s.value or "on").lower() not in _ON for s in facts.settings):
         yield Trait.ROW_SECURITY_OFF
+
+
+def _key_traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow) -> Iterator[Trait]:
+    if facts.verb in (Verb.UPDATE, Verb.DELETE):
+        if not flow.is_blind and is_keyed(facts, catalogue):
+            yield Trait.KEYED_WRITE
+        elif is_unkeyed(facts, catalogue):
+            yield Trait.UNKEYED_WRITE
+    if cascades(facts, catalogue):
+        yield Trait.CASCADES
 
 
 def is_temporary(facts: StatementFacts) -> bool:

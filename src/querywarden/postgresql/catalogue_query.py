@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
+from querywarden.model.catalogue import NO_KEYS, Catalogue, Classification, Column, DataClass, Keys, Relation
 from querywarden.postgresql.catalogue_classes import Comments, Generated, Place, Resolver
+from querywarden.postgresql.catalogue_keys import KEYS_GENERATION, KEYS_QUERY, keys_of
 from querywarden.postgresql.view_columns import ViewTree, parse_view
 
 Row = Sequence[bytes | None]
 
 # Objects from OID 16384 on were made after initdb: everything that didn't come with the server.
 
-GENERATION_QUERY = """
+_GENERATION = """
 SELECT pg_catalog.concat_ws(':',
   (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_namespace
     WHERE nspname !~ '^pg_(toast|temp)'),
@@ -37,9 +38,11 @@ SELECT pg_catalog.concat_ws(':',
     WHERE oid >= 16384),
   (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_cast
     WHERE oid >= 16384),
-  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_extension))
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_extension),
+  {keys})
 FROM (SELECT pg_catalog.age('3'::pg_catalog.xid)::int8 AS x) AS now
 """.strip()
+GENERATION_QUERY = _GENERATION.format(keys=KEYS_GENERATION)
 """One row with one text that changes with every change of the schema that matters to a catalogue, temporary relations aside.
 
 The difference of two ages is a transaction id as a number, without the detour by its text.
@@ -106,7 +109,7 @@ WHERE a.attrelid >= 16384 AND a.attgenerated <> ''
 """.strip()
 
 CATALOGUE_QUERIES: tuple[str, ...] = (
-    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES, _GENERATED,
+    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES, _GENERATED, KEYS_QUERY,
 )  # fmt: skip
 """The queries whose answers, in this order, `build_catalogue` takes; run them in one repeatable read transaction."""
 
@@ -154,24 +157,29 @@ def build_catalogue(
     from its arguments alone.
     Raises: ValueError when there is another number of answers than queries.
     """
-    relations, columns, views, inheritance, functions, operators, casts, rules, generated = _decoded(results)
+    relations, columns, views, inheritance, functions, operators, casts, rules, generated, keys = _decoded(results)
     opaque = {row[0]: row for row in functions if not _is_pure(row) and not is_trusted(row[1])}
     comments: Comments = {(int(row[0]), int(row[1])): row[4] for row in columns if row[4]}
     trees: dict[int, ViewTree | None] = {int(row[0]): parse_view(row[1]) for row in views}
     bare = _relations(relations, columns)
+    children = [(int(row[0]), int(row[1])) for row in inheritance]
     resolver = Resolver(
         bare,
         comments,
         trees,
-        [(int(row[0]), int(row[1])) for row in inheritance],
+        children,
         frozenset(int(oid) for oid in opaque),
         _generated(generated),
         lambda schema, relation, column: _said(policy(schema, relation, column)),
     )
     classes = resolver.classes()
+    found_keys = keys_of(bare, keys, children)
     return Catalogue(
         generation=generation,
-        relations={relation.id: _classified(relation, classes, resolver.reads_classified(relation.id)) for relation in bare.values()},
+        relations={
+            relation.id: _classified(relation, classes, resolver.reads_classified(relation.id), found_keys.get(relation.id, NO_KEYS))
+            for relation in bare.values()
+        },
         opaque_functions=frozenset(row[1] for row in opaque.values()),
         volatile_functions=frozenset(row[1] for row in opaque.values() if row[2] == "p" or row[3] == "v"),
         opaque_operators=frozenset(row[0] for row in operators if row[1] in opaque),
@@ -219,9 +227,9 @@ def _relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str
     }
 
 
-def _classified(relation: Relation, classes: dict[tuple[int, int], Classification], reads_classified: bool) -> Relation:
+def _classified(relation: Relation, classes: dict[tuple[int, int], Classification], reads_classified: bool, keys: Keys) -> Relation:
     columns = {
         number: Column(number, column.name, column.type_name, classes.get((relation.id, number)))
         for number, column in relation.columns.items()
     }
-    return Relation(relation.id, relation.schema, relation.name, relation.kind, columns, reads_classified)
+    return Relation(relation.id, relation.schema, relation.name, relation.kind, columns, reads_classified, keys)

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 
-from querywarden.errors import PeerViolation
+from querywarden.errors import PeerViolation, ReasonCode
 from querywarden.gate.permit import Housekeeping
 from querywarden.model.facts import Analysis
-from querywarden.postgresql import extended_query, simple_query
+from querywarden.postgresql import extended_query, holds, simple_query
 from querywarden.postgresql.client_stream import Message, Oversize, Piece
 from querywarden.postgresql.dispositions import Disposition, Phase, disposition
+from querywarden.postgresql.error_response import ErrorFields
 from querywarden.postgresql.framing import HEADER_BYTES, encode
-from querywarden.postgresql.judgement import MustWait
+from querywarden.postgresql.judgement import judge_refused
+from querywarden.postgresql.judgement_wait import MustWait
 from querywarden.postgresql.messages.frontend import TERMINATE
 from querywarden.postgresql.outgoing import ToServer
+from querywarden.postgresql.planner import SegmentFailed
 from querywarden.postgresql.prepared import NotSettled, Portal
+from querywarden.postgresql.refusal import refusal_for
 from querywarden.postgresql.session_state import Ending, SessionState
 
 _WHOLE_MESSAGES = {
@@ -82,8 +86,23 @@ class ClientMessages:
                 self._admit_one(self._pending)
             except (MustWait, NotSettled):
                 break
+            except SegmentFailed as failed:
+                self._fail_segment(failed.error)
             self._pending = None
+            holds.leave(self._state)
         self.is_at_fault = False
+
+    def _fail_segment(self, error: ErrorFields) -> None:
+        """A hidden exchange was the segment's to fail: the client gets its error where the message in front would have got one."""
+        state = self._state
+        sqlstate = error.sqlstate.decode("ascii", "replace")
+        sentence = "the server could not plan this statement"
+        refusal = refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=sqlstate)
+        judgement = judge_refused(state, "execute", 0, refusal)
+        state.to_client.hold_until_safe(judgement.record)
+        state.to_client.send(refusal.error())
+        state.has_failed = True
+        state.is_skipping = True
 
     def _must_hold_back(self) -> bool:
         state = self._state

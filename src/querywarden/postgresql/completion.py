@@ -5,6 +5,7 @@ from __future__ import annotations
 from querywarden.audit.record import COMPLETED, Outcome, completed
 from querywarden.model.facts import Verb
 from querywarden.postgresql.expected import Execution, Expected
+from querywarden.postgresql.limited_rows import LimitedRows
 from querywarden.postgresql.row_plan import RowPlan
 from querywarden.postgresql.session_state import SessionState
 from querywarden.session.effects import Durability
@@ -26,6 +27,9 @@ def finish(
     if execution.masker is not None:
         execution.rows += execution.masker.rows
         execution.masked_cells += execution.masker.masked_cells
+        if isinstance(execution.masker, LimitedRows):
+            execution.bytes_out = execution.masker.bytes_out
+            execution.masker.settle()
         execution.masker = None
     plan = execution.row_plan
     body = completed(

@@ -18,7 +18,7 @@ _NAMES_ONLY = frozenset({"23", "25", "40", "53", "57"})
 _NAMES_ONLY_STATES = frozenset({"22001", "22012", "55P03"})
 _GRAMMAR = frozenset({"0A", "3D", "3F", "42"})
 """Classes that the grammar and name resolution raise, with a position in the text; at run time they quote values cast to a name."""
-_SERVER_FRAMES = (b"COPY ", b"JSON data, line ", b"unnamed portal ", b"portal \"", b"while ", b"parallel worker", b"extended query ")
+_SERVER_FRAMES = (b"COPY ", b"JSON data, line ", b"unnamed portal ", b'portal "', b"while ", b"parallel worker", b"extended query ")
 """How the server's own frames of a context begin: COPY's place in its input, a JSON text's, a parameter's, a tuple being updated."""
 WITHHELD = "the server reported an error while it ran this statement; its text is withheld, since the statement touches classified columns"
 

@@ -36,6 +36,9 @@ def take_error(state: SessionState, body: bytes) -> ShownError:
         audit_id = head.execution.act.audit_id if head is not None and head.execution is not None else None
         shown = encode_fields(withheld(error.fields, None if audit_id is None else f"Audit id {audit_id}."))
     state.has_failed = True
+    if head is None and not error.is_fatal and state.is_mid_segment:
+        # A time-out of the server's in the middle of a segment that waits for its next message: it skips to the Sync now.
+        state.is_skipping = True
     if error.is_fatal:
         _end_all(state, sqlstate)
     elif head is not None:

@@ -16,6 +16,7 @@ from querywarden.gate.gate import Act
 from querywarden.model.decision import Allow
 from querywarden.model.facts import StatementFacts
 from querywarden.postgresql.prepared import Definition, Portal, Prepared
+from querywarden.postgresql.probe import Probe
 from querywarden.postgresql.refusal import Refusal
 from querywarden.session.effects import Durability
 
@@ -31,6 +32,8 @@ class Awaited(StrEnum):
     EXECUTE = "execute"
     SYNC = "sync"
     QUERY = "query"
+    PROBE = "probe"
+    """A hidden exchange of the proxy's own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,11 +60,8 @@ class Execution:
     masked_cells: int = 0
     bytes_out: int = 0
     is_finished: bool = False
-
-    @property
-    def rows_so_far(self) -> int:
-        """The rows that were passed on."""
-        return self.rows + (0 if self.masker is None else int(self.masker.rows))
+    budget_note: str | None = None
+    """Set where a cap of `allow` is what a budget has left: what the client is then told of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +81,8 @@ class Expected:
     """For the Execute of a COPY FROM STDIN: the Syncs sent before its CopyDone, which the server ignores once it takes data."""
     takes_copy_now: bool = False
     """For the same: the server has asked for data, so that a Sync before its CopyDone is ignored for certain."""
+    probe: Probe | None = None
+    """For a hidden exchange: who takes all that the server says to it."""
     current: int = 0
     """For a Query: the index of the statement whose answer comes next."""
 
@@ -115,6 +117,10 @@ class ExpectedAnswers:
         """A message was queued for the server."""
         self.entries.append(entry)
         self.copies += entry.takes_copy_data
+
+    def add_before(self, entry: Expected, last: int) -> None:
+        """A message was queued before the last ones, of which so many have an answer to come."""
+        self.entries.insert(len(self.entries) - last, entry)
 
     def pop(self) -> Expected:
         """The head has been answered in full."""

@@ -12,15 +12,18 @@ import hashlib
 from querywarden.audit.record import Stage
 from querywarden.errors import PeerViolation, ReasonCode
 from querywarden.gate.permit import Housekeeping
-from querywarden.model.decision import Allow
+from querywarden.model.decision import Hold
 from querywarden.model.facts import StatementFacts, Unanalysable, Verb
+from querywarden.postgresql.client_settings import note_settings
+from querywarden.postgresql.decisions import basis_of, decided, verdict_on
 from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import encode
+from querywarden.postgresql.holds import pass_hold
 from querywarden.postgresql.judgement import (
+    Approved,
     Judgement,
+    Ruled,
     analysis_of,
-    basis_of,
-    decide_statement,
     judge,
     judge_refused,
     judge_unanalysable,
@@ -33,6 +36,7 @@ from querywarden.postgresql.judgement import (
 from querywarden.postgresql.messages.frontend import (
     Describe,
     Parse,
+    decode_bind,
     decode_close,
     decode_describe,
     decode_execute,
@@ -42,13 +46,12 @@ from querywarden.postgresql.messages.frontend import (
     encode_parse,
 )
 from querywarden.postgresql.outgoing import ToServer
-from querywarden.postgresql.prepared import Portal, Prepared
+from querywarden.postgresql.prepared import NotSettled, Portal, Prepared
 from querywarden.postgresql.refusal import refusal_for, substitute
 from querywarden.postgresql.session_state import SessionState
-from querywarden.postgresql.simple_query import define_names
+from querywarden.postgresql.simple_query import names_of
 
 _PARSE, _BIND, _EXECUTE, _DESCRIBE = ord("P"), ord("B"), ord("E"), ord("D")
-_NOTHING_PREPARED = Allow("proxy.empty")
 
 
 def admit_parse(state: SessionState, body: bytes) -> None:
@@ -67,7 +70,7 @@ def admit_parse(state: SessionState, body: bytes) -> None:
         return
     if not analysis:
         empty = Parse(message.name, b"", message.parameter_types)
-        prepared = Prepared(b"", None, _NOTHING_PREPARED, ())
+        prepared = Prepared(b"", None)
         definition = state.registry.define(False, message.name, prepared)
         state.queue(ToServer(encode_parse(empty), Housekeeping.EMPTY, entry=Expected(Awaited.PARSE, definitions=[definition])))
         return
@@ -97,12 +100,12 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
         decided_on = resolved(state, facts)[0]
     except KeyError:
         pass  # EXECUTE of a name that isn't there yet is judged when it runs.
-    judgement = judge(state, "parse", text, facts, facts, decide_statement(state, decided_on))
+    verdict = verdict_on(state, decided_on)
+    judgement = judge(state, "parse", Ruled(0, text, facts, facts, verdict))
     if judgement.refusal is not None:
         refuse_extended(state, _PARSE, message.name, judgement)
         return
-    assert judgement.execution is not None
-    prepared = Prepared(text, facts, judgement.execution.allow, basis_of(state))
+    prepared = Prepared(text, facts, verdict, basis_of(state), message.parameter_types)
     entry = Expected(Awaited.PARSE, prepared=prepared, definitions=[state.registry.define(False, message.name, prepared)])
     state.queue(
         ToServer(
@@ -137,6 +140,8 @@ def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) ->
     count = _parameter_count(rest)
     digest = hashlib.sha256(rest).digest() if is_whole else b""
     portal = Portal(prepared, count, digest, bound_at=state.statements)
+    if is_whole and prepared.may_wait:
+        portal.arguments = decode_bind(body)
     if portal.runs_by_name and prepared.facts is not None:
         portal.target = target_of(state, prepared.facts)
     definition = state.registry.define(True, portal_name, portal)
@@ -161,7 +166,12 @@ def admit_describe(state: SessionState, body: bytes) -> None:
     """
     message = decode_describe(body)
     if message.kind == b"S":
-        state.queue(ToServer(encode(b"D", body), Housekeeping.DESCRIBE, entry=Expected(Awaited.DESCRIBE_STATEMENT)))
+        try:
+            prepared = state.registry.statement(message.name)
+        except NotSettled:
+            prepared = None  # Only its parameters' types would be learnt.
+        entry = Expected(Awaited.DESCRIBE_STATEMENT, prepared=prepared)
+        state.queue(ToServer(encode(b"D", body), Housekeeping.DESCRIBE, entry=entry))
         return
     portal = state.registry.portal(message.name)
     if portal is not None:
@@ -185,13 +195,13 @@ def admit_execute(state: SessionState, body: bytes) -> None:
     if prepared.facts is None:
         state.queue(ToServer(encode_execute(message), Housekeeping.EMPTY, entry=Expected(Awaited.EXECUTE, portal=portal)))
         return
-    judgement = _judge_execute(state, portal, prepared, prepared.facts)
-    if judgement.refusal is not None:
+    judgement, ruled = _judge_execute(state, portal, prepared, prepared.facts)
+    execution = judgement.execution
+    if execution is None or ruled is None:
         refuse_extended(state, _EXECUTE, b"", judgement)
         return
-    execution = judgement.execution
-    assert execution is not None
-    define_names(state, execution)
+    execution.definitions = names_of(state, ruled)
+    note_settings(state, execution.facts)
     if portal.description is None and portal.described_in != state.registry.segment:
         portal.described_in = state.registry.segment
         hidden = Expected(Awaited.DESCRIBE_PORTAL, portal=portal, is_hidden=True)
@@ -213,31 +223,39 @@ def admit_execute(state: SessionState, body: bytes) -> None:
     )
 
 
-def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts) -> Judgement:
+def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts) -> tuple[Judgement, Ruled | None]:
     unavailable = settle_catalogue(state, (facts,))
     refused = unavailable or too_many_names(state, facts)
     if refused is not None:
-        return judge_refused(state, "execute", len(prepared.text), refused)
+        return judge_refused(state, "execute", len(prepared.text), refused), None
     if portal.runs_by_name:
         target = target_of(state, facts)
         if target is not portal.target or (target is None and state.statements != portal.bound_at):
             # Its columns were settled when it was bound, its rows come from what the name means now.
             what = "what this portal runs by name has been replaced since it was bound"
             refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, "Bind it again.", sqlstate="0A000")
-            return judge_refused(state, "execute", len(prepared.text), refusal)
+            return judge_refused(state, "execute", len(prepared.text), refusal), None
     try:
         whole, shown = resolved(state, facts)
     except KeyError as unknown:
         what = f'prepared statement "{unknown.args[0]}" does not exist'
         refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
-        return judge_refused(state, "execute", len(prepared.text), refusal)
-    if whole is facts and prepared.basis == basis_of(state):
-        decision = prepared.decision
-        return judge(state, "execute", prepared.text, whole, shown, decision, prepared=prepared, portal=portal)
-    again = decide_statement(state, whole)
-    if isinstance(again, Allow) and whole is facts:
-        prepared.decision, prepared.basis = again, basis_of(state)
-    return judge(state, "execute", prepared.text, whole, shown, again, prepared=prepared, portal=portal)
+        return judge_refused(state, "execute", len(prepared.text), refusal), None
+    verdict = prepared.verdict
+    if verdict is None or whole is not facts or prepared.basis != basis_of(state):
+        verdict = verdict_on(state, whole)
+        if whole is facts:
+            prepared.verdict, prepared.basis = verdict, basis_of(state)
+    if verdict.wants_estimate:
+        verdict = decided(state, verdict, 0, prepared.text, whole, portal)
+    ruled = Ruled(0, prepared.text, whole, shown, verdict)
+    approved: Approved | None = None
+    if isinstance(verdict.decision, Hold):
+        answer = pass_hold(state, "execute", prepared.text, [ruled], portal)
+        if isinstance(answer, Judgement):
+            return answer, None
+        approved = answer
+    return judge(state, "execute", ruled, prepared=prepared, portal=portal, approved=approved), ruled
 
 
 def admit_close(state: SessionState, body: bytes) -> None:
@@ -255,10 +273,10 @@ def admit_sync(state: SessionState) -> None:
         return
     entry = Expected(Awaited.SYNC)
     state.is_skipping = False
-    state.registry.segment += 1
     if state.copy_execute is not None:
         state.copy_execute.syncs_in_copy = [*state.copy_execute.syncs_in_copy, entry]
     state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=entry))
+    state.registry.segment += 1
 
 
 def admit_flush(state: SessionState) -> None:
@@ -294,7 +312,7 @@ def refuse_extended(state: SessionState, message_type: int, name: bytes, judgeme
         ToServer(
             substitute(message_type, name, judgement.act.audit_id),
             Housekeeping.REFUSAL,
-            acts=(judgement.act,),
+            acts=judgement.waiting_acts,
             records=(judgement.record,),
             entry=Expected(awaited, refusal=judgement.refusal, definitions=definitions),
         )

@@ -1,45 +1,72 @@
-"""Judging statements: from a text or a prepared statement to a decision, its record, and what its results follow.
+"""Judging statements: from a decision to its record, and what the statement's results follow.
 
 Nothing here sends: a judgement is a value, and its records are on their way when it is returned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from querywarden.audit.record import DECIDED, Effect, Stage, decided, of_statement
 from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act, GateEvent
-from querywarden.model.catalogue import Catalogue
-from querywarden.model.decision import Allow, Decision, Hold
+from querywarden.model.decision import Allow, Decision, Deny, Hold
 from querywarden.model.facts import Analysis, StatementFacts, Unanalysable, Verb
-from querywarden.model.resource import RelationName
-from querywarden.policy.evaluate import Request, decide
+from querywarden.postgresql.budgets import under_budget
+from querywarden.postgresql.decisions import NO_CATALOGUE, touches_classified
 from querywarden.postgresql.expected import Execution
+from querywarden.postgresql.judgement_wait import MustWait
 from querywarden.postgresql.prepared import Portal, Prepared
 from querywarden.postgresql.refusal import Refusal, refusal_for, refusal_of, refusal_of_text
 from querywarden.postgresql.session_state import SessionState
-from querywarden.postgresql.verdicts import Consequences
-from querywarden.session.effects import Analyse, Durability
-
-UNCOMMITTED = RelationName("querywarden", "an uncommitted schema change")
-"""Stands for what an open transaction may have renamed or made: a relation that no catalogue has."""
-
-NO_CATALOGUE = Catalogue(generation="none", relations={})
-
-
-class MustWait(Exception):
-    """The message can't be judged yet; it is judged again when what it waits for has come."""
+from querywarden.postgresql.verdicts import Consequences, Verdict
+from querywarden.session.effects import Analyse, Durability, Spend
 
 
 @dataclass(slots=True)
 class Judgement:
-    """An allowed statement (`execution`) or a refused one (`refusal`), and the record that has to be safe first."""
+    """An allowed statement (`execution`) or a refused one (`refusal`), and the record that has to be safe first.
+
+    `is_answered`: the act was held and has found its end already; the record is all that its refusal waits for.
+    """
 
     act: Act
     record: int
     execution: Execution | None = None
     refusal: Refusal | None = None
+    is_answered: bool = False
+
+    @property
+    def waiting_acts(self) -> tuple[Act, ...]:
+        """The act, if the record decides where it goes."""
+        return () if self.is_answered else (self.act,)
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """An approval that a held message may run on: its request, who agreed, and the acts of the statements that were held by it."""
+
+    request_id: str
+    by: tuple[str, ...]
+    acts: Mapping[int, Act]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A statement with the policy's answer: its place in the text, its facts, and those that its results follow."""
+
+    index: int
+    text: bytes
+    facts: StatementFacts
+    shown: StatementFacts | None
+    verdict: Verdict
+
+    @property
+    def decision(self) -> Decision:
+        """The policy's decision."""
+        return self.verdict.decision
 
 
 def analysis_of(state: SessionState, text: bytes) -> Analysis:
@@ -49,7 +76,7 @@ def analysis_of(state: SessionState, text: bytes) -> Analysis:
     """
     if len(text) <= state.context.limits.analysis_inline_bytes_max:
         return state.context.analyse(text)
-    found = state.analyses.pop(text, None)
+    found = state.analyses.get(text)
     if found is None:
         if not state.awaited_analysis:
             state.records += 1
@@ -134,6 +161,9 @@ def _with_body(facts: StatementFacts, body: StatementFacts) -> StatementFacts:
         operators=facts.operators | body.operators,
         cast_types=facts.cast_types | body.cast_types,
         attribute_names=facts.attribute_names | body.attribute_names,
+        column_names=facts.column_names | body.column_names,
+        has_star=facts.has_star or body.has_star,
+        probes=facts.probes + body.probes,
         hazards=facts.hazards | body.hazards,
         outputs=body.outputs,
         aliases=facts.aliases | body.aliases,
@@ -142,62 +172,81 @@ def _with_body(facts: StatementFacts, body: StatementFacts) -> StatementFacts:
     )
 
 
-def basis_of(state: SessionState) -> tuple[object, ...]:
-    """What a decision rests on: it is made again when any of this has changed."""
-    generation = None if state.catalogue is None else state.catalogue.generation
-    return (state.context.policy().version, generation, state.changes.is_opaque, state.changes.has_code)
-
-
-def decide_statement(state: SessionState, facts: StatementFacts) -> Decision:
-    """The policy's answer for one statement, with what an open transaction has made uncertain on the side of no."""
-    verdicts = state.current_verdicts()
-    decision = verdicts.decisions.get(facts)
-    if decision is None:
-        catalogue = state.catalogue or NO_CATALOGUE
-        is_blind = state.changes.is_opaque or state.changes.has_code
-        decision = decide(state.context.policy(), Request(state.principal, state.context.database, facts, catalogue, is_blind))
-        verdicts.decisions.keep(facts, decision)
-    return decision
-
-
-def touches_classified(state: SessionState, shown: StatementFacts | None) -> bool:
-    """Whether classified values may take part in a statement; errs towards yes."""
-    catalogue = state.catalogue or NO_CATALOGUE
-    if shown is None or state.changes.is_opaque or state.changes.has_code:
-        return catalogue.has_classified
-    return catalogue.touches_classified(shown)
-
-
-def facts_for_masks(state: SessionState, shown: StatementFacts | None) -> StatementFacts | None:
-    """The facts that the masks of a result follow, with an open schema change taken into account."""
-    if shown is None or shown.verb in (Verb.SHOW, Verb.EXPLAIN) or not (state.changes.is_opaque or state.changes.has_code):
-        return shown
-    if state.changes.has_code:
-        return None
-    return replace(shown, reads=shown.reads | {UNCOMMITTED}, from_is_plain=False)
-
-
 def judge(
     state: SessionState,
     stage: Stage,
-    text: bytes,
-    facts: StatementFacts,
-    shown: StatementFacts | None,
-    decision: Decision,
+    ruled: Ruled,
     *,
     prepared: Prepared | None = None,
     portal: Portal | None = None,
+    approved: Approved | None = None,
 ) -> Judgement:
-    """Record a decision and give the judgement: the execution to come, or the refusal."""
-    context = state.context
+    """Record a decision and give the judgement: the execution to come, or the refusal.
+
+    Args:
+        ruled: what was decided; a Hold is passed on when it is only prepared, or where `approved` lets it run.
+    """
+    act = None if approved is None else approved.acts.get(ruled.index)
+    decision, note = _settled(state, stage, ruled, act is not None)
     audit_id = state.new_audit_id()
-    act = Act(audit_id)
-    is_allowed = isinstance(decision, Allow)
-    act.advance(GateEvent.ALLOW if is_allowed else GateEvent.DENY)
-    found = _consequences(state, facts, shown, decision)
-    durability = context.durability.reads if stage == "parse" and is_allowed else found.durability
-    effect: Effect = "allow" if is_allowed else "hold" if isinstance(decision, Hold) else "deny"
-    body = decided(
+    held_id = None if act is None else act.audit_id
+    if act is None:
+        act = Act(audit_id)
+        act.advance(GateEvent.ALLOW if isinstance(decision, Allow) else GateEvent.DENY)
+    elif isinstance(decision, Allow):
+        act.approve(audit_id)
+    else:
+        act.advance(GateEvent.REJECT)
+    found = _consequences(state, ruled, decision)
+    durability = found.durability
+    if held_id is not None:
+        durability = state.context.durability.refusals
+    elif stage == "parse" and isinstance(decision, Allow):
+        durability = state.context.durability.reads
+    body = record_of(state, audit_id, stage, ruled, decision, found, portal)
+    if held_id is not None and approved is not None:
+        body["approval"] = {"id": approved.request_id, "by": list(approved.by), "held": held_id}
+    record = state.append(DECIDED, body, durability, audit_id)
+    state.observe("statements", body["effect"], found.told["verb"])
+    if not isinstance(decision, Allow):
+        state.observe("refusals", decision.reason.value)
+        return Judgement(act, record, refusal=refusal_of(decision, audit_id))
+    if state.has_budgets and stage != "parse":
+        state.effects.append(Spend(statements=1))
+    execution = Execution(act, ruled.facts, ruled.shown, decision, durability, found.touches, state.now, prepared, portal, budget_note=note)
+    return Judgement(act, record, execution=execution)
+
+
+def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool) -> tuple[Allow | Deny, str | None]:
+    """What a statement is released or refused with, its principal's budgets taken into account, and what they add to a cap's text."""
+    decision = ruled.decision
+    if isinstance(decision, Hold):
+        if stage != "parse" and not is_approved:
+            raise AssertionError("a held statement may not be released without an approval")
+        decision = replace(decision.allow, rule=decision.rule, observed=decision.observed)
+    elif isinstance(decision, Deny) and stage == "parse" and ruled.verdict.wants_estimate:
+        # What the planner expects may clear it; nothing of it runs before it is executed, and that is decided then.
+        decision = Allow(decision.rule)
+    if isinstance(decision, Deny) or stage == "parse":
+        return decision, None
+    return under_budget(state, ruled.facts, decision)
+
+
+def record_of(
+    state: SessionState,
+    audit_id: str,
+    stage: Stage,
+    ruled: Ruled,
+    decision: Decision,
+    found: Consequences,
+    portal: Portal | None,
+) -> dict[str, Any]:
+    """The body of the `decided` record of a statement; `decision` is what becomes of it now."""
+    context, facts, text = state.context, ruled.facts, ruled.text
+    effect: Effect = "allow" if isinstance(decision, Allow) else "deny"
+    if isinstance(decision, Hold) or (stage == "parse" and isinstance(ruled.decision, Hold)):
+        effect = "hold"
+    return decided(
         state.told,
         found.told,
         stage=stage,
@@ -209,23 +258,26 @@ def judge(
         commitment=context.commit(audit_id, "statement", text),
         parameters=0 if portal is None else portal.parameters,
         parameters_commitment=None if portal is None else context.commit(audit_id, "parameters", portal.parameters_commitment),
+        estimated_rows=ruled.verdict.estimated_rows,
+        automatic=decision.automatic if isinstance(decision, Allow) else None,
+        observed=[(each.rule, each.effect) for each in decision.observed],
     )
-    record = state.append(DECIDED, body, durability, audit_id)
-    state.observe("statements", effect, found.told["verb"])
-    if not isinstance(decision, Allow):
-        state.observe("refusals", decision.reason.value)
-        return Judgement(act, record, refusal=refusal_of(decision, audit_id))
-    execution = Execution(act, facts, shown, decision, durability, found.touches, state.now, prepared, portal)
-    return Judgement(act, record, execution=execution)
 
 
-def _consequences(state: SessionState, facts: StatementFacts, shown: StatementFacts | None, decision: Decision) -> Consequences:
+def consequences_of_hold(state: SessionState, ruled: Ruled) -> Consequences:
+    """What a hold's record tells."""
+    return _consequences(state, ruled, ruled.decision)
+
+
+def _consequences(state: SessionState, ruled: Ruled, decision: Decision) -> Consequences:
     """What follows from a decision, kept with the session's verdicts."""
+    facts, shown = ruled.facts, ruled.shown
     verdicts = state.current_verdicts()
     found = verdicts.consequences.get(facts)
     if found is None or found.shown is not shown or found.decision is not decision:
         durability = durability_of(state, facts, shown, decision)
-        found = Consequences(shown, decision, durability, touches_classified(state, shown), of_statement(facts))
+        told = of_statement(facts, properties=ruled.verdict.properties)
+        found = Consequences(shown, decision, durability, touches_classified(state, shown), told)
         verdicts.consequences.keep(facts, found)
     return found
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from querywarden.audit import record, session_records
 from querywarden.errors import DependencyFailure, PeerViolation
 from querywarden.gate.permit import Housekeeping
+from querywarden.model.decision import WaitMode
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.postgresql import login_failure as failure
@@ -58,6 +59,7 @@ class Established:
 
     `settings` are the client's start-up settings as the server got them, `parameters` what the server has reported.
     `own_key` is what the client was told (None where the server told us nothing), `server_key` what the server told us.
+    `hold_mode` and `reason` are what the client said to the proxy itself.
     """
 
     principal: Principal
@@ -72,6 +74,8 @@ class Established:
     application_name: str
     client_bytes: bytes
     server_bytes: bytes
+    hold_mode: WaitMode | None = None
+    reason: str | None = None
 
     def __repr__(self) -> str:
         return f"Established(principal={self.principal!r}, database={self.database!r})"
@@ -280,6 +284,8 @@ class LoginPhase:
             application_name=self._client.application_name,
             client_bytes=bytes(self._kept),
             server_bytes=self._server.take_leftover(),
+            hold_mode=None if self._client.hold_mode is None else WaitMode(self._client.hold_mode),
+            reason=self._client.reason or None,
         )
         self._kept.clear()
         key_data = b"" if own_key is None else encode_backend_key_data(own_key)

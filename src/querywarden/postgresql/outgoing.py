@@ -29,15 +29,21 @@ class ToServer:
     records: Collection[int] = ()
     entry: Expected | None = None
     on_refusal: Callable[[], bytes] | None = None
+    segment: int = 0
+    """The segment (Syncs and Queries admitted before it) that it belongs to."""
 
 
 class ServerQueue:
     """Messages on their way to the server."""
 
-    __slots__ = ("_queue", "is_blocked", "waiting_bytes")
+    __slots__ = ("_kept", "_queue", "begun", "is_blocked", "waiting_bytes")
 
     def __init__(self) -> None:
         self._queue: deque[ToServer] = deque()
+        self._kept = 0
+        """Messages at the end of the queue that are kept back for one that isn't admitted yet."""
+        self.begun = -1
+        """The latest segment of which the server has got something."""
         self.waiting_bytes = 0
         self.is_blocked = False
         """A cancel is under way: nothing new goes to the server until it has been answered."""
@@ -50,17 +56,50 @@ class ServerQueue:
         self._queue.append(message)
         self.waiting_bytes += len(message.data)
 
+    def keep_back(self, segment: int) -> bool:
+        """Keep back what is queued of a segment, for a message of it that has to wait.
+
+        Returns: whether that could be done: not when the server has got some of it, or would run some of it.
+        """
+        if self.begun == segment:
+            return False
+        kept = [message for message in self._queue if message.segment == segment]
+        if any(message.acts and message.entry is not None and message.entry.executions for message in kept):
+            return False
+        self._kept = len(kept)
+        return True
+
+    def let_go(self) -> None:
+        """What was kept back may go."""
+        self._kept = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is queued but what is kept back."""
+        return len(self._queue) == self._kept
+
+    @property
+    def kept_entries(self) -> int:
+        """How many of the messages kept back have an answer to come."""
+        return sum(1 for message in list(self._queue)[len(self._queue) - self._kept :] if message.entry is not None)
+
+    def add_before_kept(self, message: ToServer) -> None:
+        """Queue a message of our own before those that are kept back."""
+        self._queue.insert(len(self._queue) - self._kept, message)
+        self.waiting_bytes += len(message.data)
+
     def release(self, unsafe: Set[int], failed: Set[int]) -> list[SendToServer]:
         """The messages at the front whose records are all safe; one with a failed record is replaced by its refusal."""
         effects: list[SendToServer] = []
         queue = self._queue
-        while queue and not self.is_blocked:
+        while len(queue) > self._kept and not self.is_blocked:
             message = queue[0]
             records = message.records
             if records and not unsafe.isdisjoint(records):
                 break
             queue.popleft()
             self.waiting_bytes -= len(message.data)
+            self.begun = message.segment
             effects.append(SendToServer(*self._pass(message, bool(records) and not failed.isdisjoint(records))))
         return effects
 

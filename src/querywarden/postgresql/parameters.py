@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from querywarden.model.principal import Principal
+from querywarden.postgresql.analysis.settings import HOLD_MODES, HOLD_SETTING, REASON_SETTING, clean_reason
 from querywarden.postgresql.messages.opening import StartupMessage
 
 PROTOCOL_OPTION_PREFIX = b"_pq_."
@@ -41,6 +42,7 @@ class ClientParameters:
     """What a client's start-up parameters come to. `settings` are the allowed ones, lower case, each once, in order.
 
     `database` is None when the client named none. `user` is a claim and no more. `protocol_options` are the `_pq_.` names.
+    `hold_mode` (`wait` or `fail`) and `reason` are said to the proxy itself; the server doesn't get them.
     """
 
     user: str
@@ -48,6 +50,8 @@ class ClientParameters:
     application_name: str
     settings: tuple[tuple[str, str], ...]
     protocol_options: tuple[bytes, ...]
+    hold_mode: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,17 @@ def read_parameters(startup: StartupMessage) -> ClientParameters | ParameterRefu
         if folded not in ("client_encoding", "standard_conforming_strings"):
             settings[folded] = value
     application_name = settings.pop("application_name", "")
+    hold_mode, reason = settings.pop(HOLD_SETTING, None), settings.pop(REASON_SETTING, "")
     protocol_options = tuple(name for name, _ in startup.parameters if name.startswith(PROTOCOL_OPTION_PREFIX))
-    return ClientParameters(given[b"user"], given.get(b"database") or None, application_name, tuple(settings.items()), protocol_options)
+    return ClientParameters(
+        given[b"user"],
+        given.get(b"database") or None,
+        application_name,
+        tuple(settings.items()),
+        protocol_options,
+        None if hold_mode is None else hold_mode.lower(),
+        clean_reason(reason) or None,
+    )
 
 
 def _refusal(name: str, value: str) -> ParameterRefused | None:
@@ -94,7 +107,11 @@ def _refusal(name: str, value: str) -> ParameterRefused | None:
         if value.lower() in _TRUE:
             return None
         return ParameterRefused("22023", "standard_conforming_strings has to stay on", _HINT)
-    if name in _ALLOWED or _ALLOWED_PATTERN.match(name):
+    if name == HOLD_SETTING:
+        if value.lower() in HOLD_MODES:
+            return None
+        return ParameterRefused("22023", f"{HOLD_SETTING} has to be wait or fail", "wait: held statements wait; fail: they get an error.")
+    if name == REASON_SETTING or name in _ALLOWED or _ALLOWED_PATTERN.match(name):
         return None
     return ParameterRefused("42501", f'start-up parameter "{clean_ascii(name)[:63]}" is not allowed by Querywarden', _HINT)
 

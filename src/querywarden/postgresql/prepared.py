@@ -13,19 +13,30 @@ from typing import Any
 
 from querywarden.model.decision import Allow
 from querywarden.model.facts import StatementFacts, Verb
+from querywarden.postgresql.messages.frontend import Bind
+from querywarden.postgresql.verdicts import Verdict
 
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """A prepared statement that was permitted: its facts, and the decision with what it rests on.
+    """A prepared statement: its facts, and the policy's verdict with what that rests on.
 
-    `facts` None: the text holds no statement. `basis` is (policy version, catalogue generation, opaque transaction).
+    `facts` None: the text holds no statement. An empty `basis`: there is no verdict yet. A verdict that holds the statement leaves it to be
+    prepared, since nothing of it runs before it is executed. `parameter_types` are OIDs as far as they are known, 0 where not.
     """
 
     text: bytes
     facts: StatementFacts | None
-    decision: Allow
-    basis: tuple[Any, ...]
+    verdict: Verdict | None = None
+    basis: tuple[Any, ...] = ()
+    parameter_types: tuple[int, ...] = ()
+    is_of_sql: bool = False
+    """Made by PREPARE or DECLARE: `text` is that statement, not its body."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether its executions may have to wait for an approval or an estimate, which take the parameters to be known."""
+        return self.verdict is None or self.verdict.wants_estimate or not isinstance(self.verdict.decision, Allow)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +49,8 @@ class Portal:
     prepared: Prepared | None
     parameters: int = 0
     parameters_commitment: bytes = b""
+    arguments: Bind | None = None
+    """Its parameters, where they may be needed for an estimate or an approver. Secrets: they are the client's own values."""
     is_held: bool = False
     is_lasting: bool = False
     """A held cursor whose transaction has been committed: a later rollback leaves it."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from querywarden.errors import REASONS, ReasonCode
-from querywarden.model.decision import Deny, Hold
+from querywarden.model.decision import Deny
 from querywarden.model.facts import Unanalysable
 from querywarden.postgresql.error_response import encode_error
 from querywarden.postgresql.messages.frontend import Bind, Parse, Query, encode_bind, encode_parse, encode_query
-
-NO_APPROVALS = "Approvals can't be given yet, so the statement was refused."
 
 _PARSE, _QUERY, _FUNCTION_CALL = ord("P"), ord("Q"), ord("F")
 
@@ -37,11 +35,10 @@ class Refusal:
         return encode_error("ERROR", self.sqlstate, self.sentence, f"{rule}Audit id {self.audit_id}.", self.hint, self.position)
 
 
-def refusal_of(decision: Deny | Hold, audit_id: str) -> Refusal:
+def refusal_of(decision: Deny, audit_id: str) -> Refusal:
     """The refusal that a decision asks for."""
     sqlstate = REASONS[decision.reason].sqlstate
-    sentence = decision.sentence if isinstance(decision, Deny) else f"{decision.sentence} {NO_APPROVALS}"
-    return Refusal(decision.reason, audit_id, sqlstate, sentence, decision.rule, decision.hint)
+    return Refusal(decision.reason, audit_id, sqlstate, decision.sentence, decision.rule, decision.hint)
 
 
 def refusal_of_text(failure: Unanalysable, audit_id: str) -> Refusal:

@@ -1,8 +1,8 @@
-"""What can go wrong with a DataRow: the server broke its form, or it is too large to be masked."""
+"""What can end a result: the server broke a DataRow's form, a row is too large to be masked, or a cap of its principal is reached."""
 
 from __future__ import annotations
 
-from querywarden.errors import PeerViolation, QuerywardenError
+from querywarden.errors import PeerViolation, QuerywardenError, ReasonCode
 
 
 class RowViolation(PeerViolation):
@@ -24,3 +24,20 @@ class RowTooLarge(QuerywardenError):
 
     def __repr__(self) -> str:
         return "RowTooLarge()"
+
+
+class CapReached(QuerywardenError):
+    """A row or CopyData message that is beyond what a principal may take of a result.
+
+    No byte of it was emitted. `out`, `position` and `remaining` as for RowTooLarge. The repr shows nothing.
+    """
+
+    def __init__(self, reason: ReasonCode, out: bytes, position: int, remaining: int) -> None:
+        super().__init__("a result has reached a cap")
+        self.reason = reason
+        self.out = out
+        self.position = position
+        self.remaining = remaining
+
+    def __repr__(self) -> str:
+        return f"CapReached({self.reason})"

@@ -1,34 +1,49 @@
-"""Row limits: where a result has to end for whom, and what the client is told."""
+"""Limits of a result: what the client is told when one is near, and when it ends the result."""
 
 from __future__ import annotations
 
 from querywarden.errors import ReasonCode
+from querywarden.postgresql.error_response import encode_notice
 from querywarden.postgresql.expected import Execution
-from querywarden.postgresql.framing import HEADER_BYTES, read_header
 from querywarden.postgresql.refusal import Refusal, refusal_for
 
-_DATA_ROW = ord("D")
+OWN_LIMIT = "which is the limit for you here"
+"""How a cap is explained that no budget has lowered."""
+_WARNING = "01000"
 
 
-def end_of_rows(data: memoryview, start: int, end: int, rows: int) -> tuple[int, int]:
-    """Where the next `rows` DataRow messages of a run that begins at `start` end, or the run itself.
-
-    Returns: the end, at most `end`, and how many bytes of the last row are still to come. A header that isn't whole is left out.
-    """
-    position = start
-    while rows > 0 and position + HEADER_BYTES <= end and data[position] == _DATA_ROW:
-        position += 1 + read_header(data, position)[1]
-        rows -= 1
-    return min(position, end), max(0, position - end)
+def warning_from(maximum: int) -> int:
+    """From how many on the client is warned: 80 % of the maximum, rounded up."""
+    return max(1, (4 * maximum + 4) // 5)
 
 
-def refusal(execution: Execution) -> Refusal:
+def refusal_of_rows(execution: Execution, rows_max: int) -> Refusal:
     """What the client is told when a result has more rows than its principal may take."""
     return refusal_for(
         ReasonCode.ROW_LIMIT,
         execution.act.audit_id,
-        f"the result has more than {execution.allow.rows_max} rows, which is the limit for you here",
+        f"the result has more than {rows_max} rows, {execution.budget_note or OWN_LIMIT}",
         "Ask for less: add a LIMIT or a condition, or aggregate in the database.",
+    )
+
+
+def refusal_of_bytes(execution: Execution, bytes_max: int) -> Refusal:
+    """What the client is told when a result has more bytes than its principal may take."""
+    return refusal_for(
+        ReasonCode.BYTE_LIMIT,
+        execution.act.audit_id,
+        f"the result has more than {bytes_max} bytes, {execution.budget_note or OWN_LIMIT}",
+        "Ask for less: name fewer columns, add a LIMIT or a condition, or aggregate in the database.",
+    )
+
+
+def refusal_of_time(execution: Execution, seconds_max: float) -> Refusal:
+    """What the client is told when a statement has run for longer than its principal may have it run."""
+    return refusal_for(
+        ReasonCode.TIME_LIMIT,
+        execution.act.audit_id,
+        f"the statement was cancelled after {seconds_max:g} seconds, {OWN_LIMIT}",
+        "Narrow the condition so that an index serves it, or do the work in smaller parts.",
     )
 
 
@@ -40,3 +55,31 @@ def refusal_of_size(execution: Execution, bytes_max: int) -> Refusal:
         "a row is too large to be masked",
         f"Leave the large masked column out, or cut it; rows up to {bytes_max} bytes are masked.",
     )
+
+
+def notice_of_rows(execution: Execution, rows: int, rows_max: int) -> bytes:
+    """The NoticeResponse for a result that has come near to its rows."""
+    return _notice(
+        execution, f"{rows} of at most {rows_max} rows have been returned", f"The result ends with an error after {rows_max} rows"
+    )
+
+
+def notice_of_bytes(execution: Execution, bytes_sent: int, bytes_max: int) -> bytes:
+    """The NoticeResponse for a result that has come near to its bytes."""
+    return _notice(
+        execution, f"{bytes_sent} of at most {bytes_max} bytes have been returned", f"The result ends with an error after {bytes_max} bytes"
+    )
+
+
+def notice_of_time(seconds: float, seconds_max: float) -> bytes:
+    """The NoticeResponse for a statement that has come near to its time."""
+    return encode_notice(
+        "WARNING",
+        _WARNING,
+        f"the statement has been running for {round(seconds, 1):g} of at most {seconds_max:g} seconds",
+        f"It is cancelled after {seconds_max:g} seconds, {OWN_LIMIT}.",
+    )
+
+
+def _notice(execution: Execution, sentence: str, consequence: str) -> bytes:
+    return encode_notice("WARNING", _WARNING, sentence, f"{consequence}, {execution.budget_note or OWN_LIMIT}.")

@@ -8,8 +8,8 @@ from querywarden.masking.plan import ColumnMask, OutputColumn, plan_masks, unkno
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Reveal
 from querywarden.model.facts import StatementFacts
+from querywarden.postgresql.decisions import NO_CATALOGUE, facts_for_masks
 from querywarden.postgresql.expected import Execution
-from querywarden.postgresql.judgement import NO_CATALOGUE, facts_for_masks
 from querywarden.postgresql.result import FieldDescription, compile_rows, decode_row_description, output_columns
 from querywarden.postgresql.rows import RowMasker
 from querywarden.postgresql.session_state import SessionState

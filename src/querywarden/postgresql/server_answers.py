@@ -1,63 +1,81 @@
 """The server's answers: each message matched to what it answers, rows masked, errors cleaned, ends recorded before they are told.
 
-A chunk is worked through in one go: runs of rows by the kernel, everything else message by message. What can't be decided yet (a result
-from a relation that the catalogue doesn't have) is left in place, and the server isn't read from until it can.
+A chunk is worked through in one go: runs of rows by `result_stream`, everything else message by message. What can't be decided yet (a
+result from a relation that the catalogue doesn't have) is left in place, and the server isn't read from until it can.
 Spec: PostgreSQL 18, "Message Flow".
 """
 
 from __future__ import annotations
 
 from querywarden.errors import PeerViolation
-from querywarden.postgresql import asynchronous, errors_of_server, row_limits
+from querywarden.postgresql import asynchronous, errors_of_server
 from querywarden.postgresql.completion import carry_out, finish
+from querywarden.postgresql.error_response import ErrorFields, decode_fields
 from querywarden.postgresql.expected import Awaited, Execution, Expected
 from querywarden.postgresql.framing import HEADER_BYTES, encode, read_header
-from querywarden.postgresql.messages.backend import decode_command_complete, decode_ready_for_query
-from querywarden.postgresql.refusal import Refusal
-from querywarden.postgresql.row_errors import RowTooLarge
-from querywarden.postgresql.row_plan import STALE, UnknownRelation, plan_rows
-from querywarden.postgresql.rows import relay_rows
+from querywarden.postgresql.messages.backend import decode_command_complete, decode_parameter_description, decode_ready_for_query
+from querywarden.postgresql.probe import Probe
+from querywarden.postgresql.result_stream import ResultStream
+from querywarden.postgresql.row_plan import STALE, UnknownRelation
+from querywarden.postgresql.runs_of_rows import TRAILER_LENGTH
 from querywarden.postgresql.session_state import IDLE, SessionState
-from querywarden.session.effects import ForwardCancel, SchemaChanged
+from querywarden.postgresql.statement_clock import TIMER
+from querywarden.session.effects import SchemaChanged
 
-_DATA_ROW, _COPY_DATA = ord("D"), ord("d")
+_DATA_ROW, _COPY_DATA, _ERROR = ord("D"), ord("d"), ord("E")
 _LARGE_TEXT = frozenset(b"EN")
 """Errors and notices quote the client's own texts, which may be as long as a statement."""
+_OF_THE_SESSION = frozenset(b"AS")
+"""Messages that come at any moment and have to do with no statement."""
 
 
 class ServerAnswers:
     """The server's byte stream of one session, and how far it has been worked through."""
 
-    __slots__ = (
-        "_is_muted", "_partial", "_position", "_relaying", "_row_left", "_server_key", "_state", "_tried", "has_ended",
-        "is_waiting",
-    )  # fmt: skip
+    __slots__ = ("_partial", "_position", "_result", "_state", "has_ended", "is_waiting")
 
     def __init__(self, state: SessionState, server_key: tuple[int, bytes] | None) -> None:
         self._state = state
-        self._server_key = server_key
+        self._result = ResultStream(state, server_key)
         self._partial = b""
         self._position = 0
-        self._row_left = 0
-        """Bytes of a masked row that are still to come, where rows are counted."""
-        self._relaying = 0
-        """Bytes of a relayed message that are still to come."""
-        self._is_muted = False
-        """The client has been told an error of ours that ends the statement under way; the server's answers to it are dropped."""
-        self._tried: frozenset[int] = frozenset()
-        """Relations for which a newer catalogue was asked for in vain: temporary ones, or of an open transaction."""
         self.is_waiting = False
         """Bytes are left that need a newer catalogue first."""
         self.has_ended = False
         """The server has said a FATAL error: it will close, and the client knows why."""
 
+    @property
+    def _row_of_probe_max(self) -> int:
+        return self._state.context.limits.probe_row_bytes_max
+
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether the client has got the beginning of a message only, so that nothing else may be said to it."""
+        return self._result.is_mid_message(self._running())
+
     def forget_unknown(self) -> None:
         """A new schema generation has come: what the old one didn't have may be in it."""
-        self._tried = frozenset()
+        self._result.tried = frozenset()
 
     def forget_stale(self) -> None:
         """A catalogue has come that was asked for: the next change of the session is to be asked for again."""
-        self._tried -= {STALE}
+        self._result.tried -= {STALE}
+
+    def keep_time(self) -> None:
+        """Take the time of the statement that the server works on now. To be called at the end of every input."""
+        execution = self._running()
+        if execution is not self._result.clock.running:
+            self._result.start_clock(execution)
+
+    def timer_fired(self, name: str) -> bool:
+        """A timer has run out.
+
+        Returns: whether it was that of the running statement.
+        """
+        if name != TIMER:
+            return False
+        self._result.strike(self._running())
+        return True
 
     def receive(self, data: memoryview) -> None:
         """Work through bytes from the server.
@@ -87,7 +105,7 @@ class ServerAnswers:
         try:
             self._take_messages(data)
         except UnknownRelation as unknown:
-            self._tried |= unknown.ids
+            self._result.tried |= unknown.ids
             self.is_waiting = True
             self._state.ask_for_catalogue()
         return self._position
@@ -95,31 +113,36 @@ class ServerAnswers:
     def _take_messages(self, data: memoryview) -> None:
         position, end = 0, len(data)
         length_max = self._state.context.limits.server_message_bytes_max
+        result, entries = self._result, self._state.expected.entries
         while position < end:
             self._position = position
-            if self._relaying:
-                position = self._relay(data, position, min(end, position + self._relaying))
+            head = entries[0] if entries else None
+            execution = None if head is None else head.execution
+            if result.left:
+                position = result.relay(data, position, end, execution)
                 continue
-            execution = self._running()
             if execution is not None and execution.masker is not None and execution.masker.is_mid_row:
-                stop = end if execution.allow.rows_max is None else min(end, position + self._row_left)
-                self._row_left -= stop - position
-                position = self._mask_rows(data, position, stop, execution)
+                position = result.masked(data, position, end, execution)
                 continue
             if end - position < HEADER_BYTES:
                 break
             kind, length = read_header(data, position, length_max)
-            if kind == _DATA_ROW:
-                position = self._rows(data, position, end, execution)
-            elif kind == _COPY_DATA:
-                position = self._copy_data(data, position, end, length, execution)
-            else:
-                size = 1 + length
-                if end - position < size:
-                    self._check_size(kind, length)
-                    break
-                self._message(kind, bytes(data[position + HEADER_BYTES : position + size]))
+            if execution is not None:
+                if kind == _DATA_ROW:
+                    position = result.rows(data, position, end, execution)
+                    continue
+                if kind == _COPY_DATA and (length != TRAILER_LENGTH or end - position > length):
+                    position = result.copied(data, position, end, execution)
+                    continue
+            size = 1 + length
+            if end - position >= size:
+                self._message(head, kind, bytes(data[position + HEADER_BYTES : position + size]))
                 position += size
+            elif kind == _DATA_ROW and head is not None and head.probe is not None and length > self._row_of_probe_max:
+                result.skip(size)
+            else:
+                self._check_size(kind, length)
+                break
         self._position = position
 
     def _check_size(self, kind: int, length: int) -> None:
@@ -132,88 +155,20 @@ class ServerAnswers:
         entries = self._state.expected.entries
         return entries[0].execution if entries else None
 
-    def _send(self, data: bytes | memoryview) -> None:
-        if not self._is_muted:
-            self._state.to_client.send(bytes(data))
+    def _send(self, data: bytes) -> None:
+        self._result.send(data)
 
-    # Rows and copy data
+    def _probed(self, probe: Probe, kind: int, body: bytes) -> None:
+        """Give a message to a hidden exchange. Only the end of the session is for the client."""
+        if kind == _ERROR and ErrorFields(decode_fields(body)).is_fatal:
+            self._error(body)
+        elif (kind != _DATA_ROW or len(body) <= self._row_of_probe_max) and probe.take(kind, body):
+            self._state.expected.pop()
 
-    def _relay(self, data: memoryview, position: int, stop: int) -> int:
-        self._send(data[position:stop])
-        self._relaying -= stop - position
-        execution = self._running()
-        if execution is not None:
-            execution.bytes_out += stop - position
-        return stop
-
-    def _rows(self, data: memoryview, position: int, end: int, execution: Execution | None) -> int:
-        if execution is not None and execution.row_plan is None:
-            self._plan_described(execution)
-        if execution is None or execution.row_plan is None:
-            raise PeerViolation("the server sent a row that nothing asked for")
-        if execution.allow.rows_max is not None and not self._is_muted:
-            end, self._row_left = row_limits.end_of_rows(data, position, end, execution.allow.rows_max - execution.rows_so_far)
-            if end == position:
-                self._end_result(execution, row_limits.refusal(execution))
-                end = len(data)
-        if execution.masker is not None and not self._is_muted:
-            return self._mask_rows(data, position, end, execution)
-        stop, rows, remaining = relay_rows(data, position, end)
-        execution.rows += rows
-        self._relaying = remaining
-        execution.bytes_out += stop - position
-        self._send(data[position:stop])
-        return stop
-
-    def _mask_rows(self, data: memoryview, position: int, end: int, execution: Execution) -> int:
-        try:
-            out, stop = execution.masker.feed(data, position, end)
-        except RowTooLarge as too_large:
-            self._send(too_large.out)
-            self._end_result(execution, row_limits.refusal_of_size(execution, self._state.context.limits.row_buffered_bytes_max))
-            self._relaying = too_large.remaining
-            return too_large.position
-        execution.bytes_out += len(out)
-        self._send(out)
-        return int(stop)
-
-    def _end_result(self, execution: Execution, refusal: Refusal) -> None:
-        """A result may not go on: the client gets an error, the server a cancel, and the rest is dropped."""
-        state = self._state
-        finish(state, execution, "refused", sqlstate=refusal.sqlstate)
-        state.observe("refusals", refusal.reason.value)
-        self._send(refusal.error())
-        self._is_muted = True
-        if self._server_key is not None:
-            state.to_server.is_blocked = True
-            state.effects.append(ForwardCancel(*self._server_key))
-
-    def _copy_data(self, data: memoryview, position: int, end: int, length: int, execution: Execution | None) -> int:
-        if execution is None:
-            raise PeerViolation("the server sent copy data that nothing asked for")
-        stop = position
-        size = 1 + length
-        rows = 0
-        # A run of CopyData goes on as one slice; the last may have begun only.
-        while True:
-            stop += size
-            rows += 1
-            if stop + HEADER_BYTES > end or data[stop] != _COPY_DATA:
-                break
-            size = 1 + read_header(data, stop, self._state.context.limits.server_message_bytes_max)[1]
-        present = min(stop, end)
-        execution.rows += rows
-        self._relaying = stop - present
-        if execution.allow.rows_max is not None and execution.rows > execution.allow.rows_max and not self._is_muted:
-            self._end_result(execution, row_limits.refusal(execution))
-        execution.bytes_out += present - position
-        self._send(data[position:present])
-        return present
-
-    # Everything else
-
-    def _message(self, kind: int, body: bytes) -> None:
-        if kind == 0x5A:  # Z
+    def _message(self, head: Expected | None, kind: int, body: bytes) -> None:
+        if head is not None and head.probe is not None and kind not in _OF_THE_SESSION:
+            self._probed(head.probe, kind, body)
+        elif kind == 0x5A:  # Z
             self._ready_for_query(body)
         elif kind == 0x43:  # C
             self._command_complete(body)
@@ -228,7 +183,9 @@ class ServerAnswers:
         elif kind == 0x6E:  # n
             self._no_data(body)
         elif kind == 0x74:  # t
-            self._answers(Awaited.DESCRIBE_STATEMENT)
+            prepared = self._answers(Awaited.DESCRIBE_STATEMENT).prepared
+            if prepared is not None:
+                prepared.parameter_types = decode_parameter_description(body).parameter_types
             self._send(encode(b"t", body))
         elif kind == 0x45:  # E
             self._error(body)
@@ -261,8 +218,7 @@ class ServerAnswers:
             execution = entry.execution
             if execution is None:
                 raise PeerViolation("the server described rows that nothing asked for")
-            execution.row_plan = plan_rows(state, body, execution, self._tried)
-            execution.masker = execution.row_plan.masker(state)
+            self._result.plan(body, execution)
         elif entry.awaited is Awaited.DESCRIBE_PORTAL and entry.portal is not None:
             # The plan belongs to the run, whose decision it follows: it is made when rows come.
             entry.portal.description = body
@@ -276,13 +232,6 @@ class ServerAnswers:
         self._state.expected.pop()
         if not entry.is_hidden:
             self._send(encode(b"n", body))
-
-    def _plan_described(self, execution: Execution) -> None:
-        """The rows of an Execute follow what its portal was described as."""
-        described = None if execution.portal is None else execution.portal.description
-        if isinstance(described, bytes):
-            execution.row_plan = plan_rows(self._state, described, execution, self._tried)
-            execution.masker = execution.row_plan.masker(self._state)
 
     def _command_complete(self, body: bytes) -> None:
         state = self._state
@@ -311,6 +260,8 @@ class ServerAnswers:
         entry = self._answers(Awaited.EXECUTE) if kind == 0x73 else self._answers(Awaited.EXECUTE, Awaited.QUERY)
         execution = entry.execution
         if execution is not None:
+            if kind == 0x73:
+                self._result.suspend(execution)
             finish(self._state, execution, "ok", tag=b"SUSPENDED")
         if entry.awaited is Awaited.EXECUTE:
             self._pop_execute(entry)
@@ -326,12 +277,23 @@ class ServerAnswers:
                 self._state.expected.remove(sync)
             entry.takes_copy_now = True
             entry.syncs_in_copy = []
+        elif kind == 0x48:
+            self._result.begin_copy(entry.execution)
         self._send(encode(bytes((kind,)), body))
 
     def _error(self, body: bytes) -> None:
-        shown = errors_of_server.take_error(self._state, body)
+        state, execution = self._state, self._running()
+        refusal = None if execution is None else self._result.refusal_of_cancel(execution, body)
+        if execution is not None and refusal is not None:
+            finish(state, execution, "refused", sqlstate=refusal.sqlstate)
+            state.observe("refusals", refusal.reason.value)
+        shown = errors_of_server.take_error(state, body)
         self.has_ended |= shown.is_fatal
-        self._send(shown.data)
+        if shown.is_fatal:
+            # Also where the rest of a result is dropped: the client is told why the session ends.
+            state.to_client.send(shown.data)
+        else:
+            self._send(shown.data if refusal is None else refusal.error())
 
     def _asynchronous(self, kind: int, body: bytes) -> None:
         data = asynchronous.shown(self._state, kind, body)
@@ -351,7 +313,7 @@ class ServerAnswers:
         state.transaction = status
         if status == IDLE:
             self._end_transaction()
-        self._is_muted = False
+        self._result.is_muted = False
         state.to_client.send(encode(b"Z", body))
 
     def _ready_entry(self) -> Expected:
@@ -365,11 +327,10 @@ class ServerAnswers:
         state.registry.end_transaction(is_committed=not state.has_failed)
         state.has_failed = False
         state.transaction_touches = False
+        self._result.forget_portals()
         if state.changes.has_any:
             state.changes.is_stale = True
             state.changes.count += 1
             state.effects.append(SchemaChanged())
         if not any(entry.changes_schema for entry in state.expected.entries):
             state.changes.is_opaque = state.changes.has_code = state.changes.has_any = False
-
-

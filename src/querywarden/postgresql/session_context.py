@@ -6,13 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from querywarden.masking.key import MaskingKey
+from querywarden.model.decision import WaitMode
 from querywarden.model.facts import Analysis
 from querywarden.model.limits import Limits
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.language import Policy
 from querywarden.postgresql.login import Established, LoginSettings, Peer
+from querywarden.session.budget import BudgetLeft
 from querywarden.session.effects import Durability
+
+
+def _no_budget(now: float) -> BudgetLeft | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,14 @@ class StatementContext:
     access_ended: Callable[[Principal, float], str | None]
     limits: Limits = field(default_factory=Limits)
     durability: RecordDurability = field(default_factory=RecordDurability)
+    hold_mode: WaitMode = WaitMode.WAIT
+    """What a held statement's client does where neither the rule nor the client says it."""
+    agent_hold_mode: WaitMode = WaitMode.FAIL
+    """The same for agents."""
+    notice_seconds: float = 30.0
+    """How often a waiting client is told again."""
+    budget: Callable[[float], BudgetLeft | None] = _no_budget
+    """What the principal's budgets have left at a time; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 from querywarden.audit.record_id import RANDOM_BYTES, record_id
 from querywarden.model.catalogue import Catalogue
+from querywarden.model.decision import WaitMode
 from querywarden.model.facts import Analysis, Hazard, StatementFacts, Verb
 from querywarden.model.principal import Principal
 from querywarden.model.resource import FunctionName, RelationName
 from querywarden.postgresql.analysis.functions import is_built_in
 from querywarden.postgresql.client_stream import ClientStream
 from querywarden.postgresql.expected import Expected, ExpectedAnswers
+from querywarden.postgresql.front import Front
 from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
 from querywarden.postgresql.prepared import Registry
 from querywarden.postgresql.session_context import StatementContext
@@ -23,7 +25,7 @@ from querywarden.session.effects import AppendRecord, Durability, Effect, LoadCa
 IDLE = b"I"
 """The transaction status of a session outside a transaction block."""
 
-_RUNS_NOTHING = frozenset(
+RUNS_NOTHING = frozenset(
     {Verb.SET, Verb.RESET, Verb.SHOW, Verb.TRANSACTION, Verb.DEALLOCATE, Verb.DISCARD, Verb.CLOSE, Verb.LISTEN, Verb.NOTIFY, Verb.EMPTY}
 )
 _TRIED_MAX = 10_000
@@ -105,6 +107,22 @@ class SessionState:
     analyses: dict[bytes, Analysis] = field(default_factory=dict)
     """Answers of the worker, each until the message that asked for it is admitted."""
     awaited_analysis: int = 0
+    front: Front | None = None
+    """The message in front, where it waits for the planner or for approvers."""
+    held_since: float = 0.0
+    """When approvers were asked about the message in front."""
+    client: Mapping[str, Any] = field(default_factory=dict)
+    """The client's end, as records tell it."""
+    hold_mode: WaitMode | None = None
+    """The client's wish: to wait for approvals, or to be told to come again."""
+    reason: str | None = None
+    """The reason that the client has given for what it does in this session. It is the client's own text."""
+    server_major: int = 0
+    """The server's major version, as it has told it; 0 when it hasn't."""
+    hold_mode_at_start: WaitMode | None = None
+    reason_at_start: str | None = None
+    has_budgets: bool = False
+    """The principal has budgets here, so that what it uses is counted."""
 
     @property
     def is_at_rest(self) -> bool:
@@ -131,6 +149,7 @@ class SessionState:
 
     def queue(self, message: ToServer) -> None:
         """Queue a message for the server, and expect its answer where it has one."""
+        message.segment = self.registry.segment
         self.to_server.add(message)
         entry = message.entry
         if entry is not None:
@@ -147,7 +166,7 @@ class SessionState:
         """Whether a statement names what the catalogue doesn't have, or the catalogue is known to be old."""
         if self.catalogue is None:
             return True
-        if facts.verb in _RUNS_NOTHING:
+        if facts.verb in RUNS_NOTHING:
             return False
         if self.changes.is_stale:
             return True
@@ -172,7 +191,8 @@ class SessionState:
     def current_verdicts(self) -> Verdicts:
         """The verdicts that hold now."""
         changes, verdicts = self.changes, self.verdicts
-        verdicts.rest_on(self.context.policy(), self.catalogue, changes.is_opaque, changes.has_code)
+        policy = self.context.policy()
+        verdicts.rest_on(policy, policy.phase(self.now), self.principal, self.catalogue, changes.is_opaque, changes.has_code)
         return verdicts
 
     def note_schema_change(self, facts: StatementFacts) -> bool:

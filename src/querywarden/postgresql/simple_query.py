@@ -5,16 +5,22 @@ Spec: PostgreSQL 18, "Simple Query" and "Multiple Statements in a Simple Query".
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from querywarden.errors import ReasonCode
 from querywarden.gate.permit import Housekeeping
+from querywarden.model.decision import Deny, Hold
 from querywarden.model.facts import StatementFacts, Unanalysable, Verb
+from querywarden.postgresql.client_settings import note_settings
 from querywarden.postgresql.completion import finish_skipped
-from querywarden.postgresql.expected import Awaited, Execution, Expected
+from querywarden.postgresql.decisions import decided, verdict_on
+from querywarden.postgresql.expected import Awaited, Expected
+from querywarden.postgresql.holds import pass_hold
 from querywarden.postgresql.judgement import (
+    Approved,
     Judgement,
+    Ruled,
     analysis_of,
-    basis_of,
-    decide_statement,
     judge,
     judge_refused,
     judge_unanalysable,
@@ -55,31 +61,47 @@ def admit_query(state: SessionState, body: bytes) -> None:
 
 
 def _admit_statements(state: SessionState, text: bytes, statements: tuple[StatementFacts, ...]) -> None:
+    ruled = _rule_all(state, text, statements)
+    if isinstance(ruled, Judgement):
+        refuse_query(state, ruled)
+        return
+    approved: Approved | None = None
+    decisions = [each.decision for each in ruled]
+    if any(isinstance(decision, Hold) for decision in decisions) and not any(isinstance(decision, Deny) for decision in decisions):
+        answer = pass_hold(state, "simple", text, ruled, None)
+        if isinstance(answer, Judgement):
+            refuse_query(state, answer)
+            return
+        approved = answer
+    _release(state, text, ruled, approved)
+
+
+def _release(state: SessionState, text: bytes, statements: list[Ruled], approved: Approved | None) -> None:
+    """Record the decisions and queue the text, or what takes its place where one of its statements is denied."""
     entry = Expected(Awaited.QUERY)
     opened: list[Definition] = []
     judgements: list[Judgement] = []
     changes_before = (state.changes.is_opaque, state.changes.has_code, state.changes.has_any)
-    try:
-        for facts in statements:
-            judgement = _judge_one(state, text if len(statements) == 1 else text[facts.start : facts.end], facts)
-            if judgement.refusal is not None:
-                # Undo what the statements before it would have defined: none of them runs.
-                for definition in opened:
-                    state.registry.discard(definition)
-                state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
-                _withdraw(state, judgements)
-                refuse_query(state, judgement)
-                return
-            judgements.append(judgement)
-            assert judgement.execution is not None
-            define_names(state, judgement.execution)
-            opened.extend(judgement.execution.definitions)
-            entry.changes_schema |= state.note_schema_change(facts)
-            entry.takes_copy_data |= facts.verb is Verb.COPY_IN and facts.is_from_stdin
-    except Exception:
-        for definition in opened:
-            state.registry.discard(definition)
-        raise
+    for ruled in statements:
+        if isinstance(ruled.decision, Hold) and approved is None:
+            continue  # Another statement of the text is denied, so nobody is asked about this one.
+        judgement = judge(state, "simple", ruled, approved=approved)
+        if judgement.refusal is not None:
+            # Undo what the statements before it would have defined: none of them runs.
+            for definition in opened:
+                state.registry.discard(definition)
+            state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
+            _withdraw(state, judgements)
+            refuse_query(state, judgement)
+            return
+        judgements.append(judgement)
+        execution = judgement.execution
+        assert execution is not None
+        execution.definitions = names_of(state, ruled)
+        opened.extend(execution.definitions)
+        entry.changes_schema |= state.note_schema_change(ruled.facts)
+        entry.takes_copy_data |= ruled.facts.verb is Verb.COPY_IN and ruled.facts.is_from_stdin
+        note_settings(state, ruled.facts)
     entry.executions = [judgement.execution for judgement in judgements if judgement.execution is not None]
     entry.definitions = [state.registry.define(False, b"", None)]
     state.statements += len(judgements)
@@ -95,7 +117,41 @@ def _admit_statements(state: SessionState, text: bytes, statements: tuple[Statem
     state.registry.segment += 1
 
 
-def _judge_one(state: SessionState, text: bytes, facts: StatementFacts) -> Judgement:
+def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts, ...]) -> list[Ruled] | Judgement:
+    """Decide all statements of a text, each in the light of those before it; nothing is recorded or defined when this returns.
+
+    Returns: the statements with their decisions, or the judgement on a text that is refused whatever the policy says.
+    Raises: MustWait or NotSettled.
+    """
+    if len(statements) == 1:
+        found = _ruled_or_refused(state, 0, text, statements[0])
+        return found if isinstance(found, Judgement) else [_with_estimate(state, found)]
+    opened: list[Definition] = []
+    changes_before = (state.changes.is_opaque, state.changes.has_code, state.changes.has_any)
+    ruled: list[Ruled] = []
+    try:
+        for index, facts in enumerate(statements):
+            found = _ruled_or_refused(state, index, text[facts.start : facts.end], facts)
+            if isinstance(found, Judgement):
+                return found
+            ruled.append(found)
+            if isinstance(found.decision, Deny) and not found.verdict.wants_estimate:
+                return ruled  # None of the text runs, so nothing more need be known of it.
+            opened.extend(names_of(state, found))
+            state.note_schema_change(facts)
+        return [_with_estimate(state, each) for each in ruled]
+    finally:
+        for definition in opened:
+            state.registry.discard(definition)
+        state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
+
+
+def _with_estimate(state: SessionState, ruled: Ruled) -> Ruled:
+    verdict = decided(state, ruled.verdict, ruled.index, ruled.text, ruled.facts, None)
+    return ruled if verdict is ruled.verdict else replace(ruled, verdict=verdict)
+
+
+def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: StatementFacts) -> Ruled | Judgement:
     excess = too_many_names(state, facts)
     if excess is not None:
         return judge_refused(state, "simple", len(text), excess, text)
@@ -111,24 +167,25 @@ def _judge_one(state: SessionState, text: bytes, facts: StatementFacts) -> Judge
             sqlstate="26000",
         )
         return judge_refused(state, "simple", len(text), refusal, text)
-    return judge(state, "simple", text, whole, shown, decide_statement(state, whole))
+    return Ruled(index, text, whole, shown, verdict_on(state, whole))
 
 
-def define_names(state: SessionState, execution: Execution) -> None:
+def names_of(state: SessionState, ruled: Ruled) -> list[Definition]:
     """Note the names that a statement gives or takes away; they hold once the server has completed it."""
-    facts = execution.facts
+    facts = ruled.facts
     name = (facts.subject_name or "").encode()
     registry = state.registry
+    # The body of a name is decided anew when it runs: what is decided here is that it may be given one.
     if facts.verb is Verb.PREPARE and facts.children:
-        prepared = Prepared(b"", facts.children[0], execution.allow, basis_of(state))
-        execution.definitions = [registry.define(False, name, prepared)]
-    elif facts.verb is Verb.DECLARE and facts.children:
-        prepared = Prepared(b"", facts.children[0], execution.allow, basis_of(state))
-        execution.definitions = [registry.define(True, name, Portal(prepared, is_held=facts.cursor_is_held))]
-    elif facts.verb is Verb.DEALLOCATE and facts.subject_name is not None:
-        execution.definitions = [registry.define(False, name, None)]
-    elif facts.verb is Verb.CLOSE and facts.subject_name is not None:
-        execution.definitions = [registry.define(True, name, None)]
+        return [registry.define(False, name, Prepared(ruled.text, facts.children[0], is_of_sql=True))]
+    if facts.verb is Verb.DECLARE and facts.children:
+        body = Prepared(ruled.text, facts.children[0], is_of_sql=True)
+        return [registry.define(True, name, Portal(body, is_held=facts.cursor_is_held))]
+    if facts.verb is Verb.DEALLOCATE and facts.subject_name is not None:
+        return [registry.define(False, name, None)]
+    if facts.verb is Verb.CLOSE and facts.subject_name is not None:
+        return [registry.define(True, name, None)]
+    return []
 
 
 def refuse_query(state: SessionState, judgement: Judgement) -> None:
@@ -140,7 +197,7 @@ def refuse_query(state: SessionState, judgement: Judgement) -> None:
     message = ToServer(
         substitute(_QUERY, b"", judgement.act.audit_id),
         Housekeeping.REFUSAL,
-        acts=(judgement.act,),
+        acts=judgement.waiting_acts,
         records=(judgement.record,),
         entry=entry,
     )
@@ -181,4 +238,3 @@ def refuse_oversize(state: SessionState, length: int) -> None:
         "Send large values as parameters or with COPY.",
     )
     refuse_query(state, judge_refused(state, "simple", length, refusal))
-

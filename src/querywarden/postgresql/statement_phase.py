@@ -7,6 +7,7 @@ more, and read from each side just when there is room for what it sends.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from querywarden.audit.record import of_session
@@ -14,10 +15,13 @@ from querywarden.audit.session_records import CONN_CLOSED, conn_closed
 from querywarden.errors import PeerViolation
 from querywarden.gate.permit import Housekeeping
 from querywarden.model.catalogue import Catalogue
+from querywarden.model.principal import Principal
+from querywarden.postgresql import holds
 from querywarden.postgresql.client_messages import ClientMessages
 from querywarden.postgresql.client_stream import ClientStream
 from querywarden.postgresql.completion import finish
 from querywarden.postgresql.error_response import encode_error
+from querywarden.postgresql.front import Withdrawal
 from querywarden.postgresql.login import Established
 from querywarden.postgresql.messages.frontend import TERMINATE
 from querywarden.postgresql.server_answers import ServerAnswers
@@ -25,6 +29,22 @@ from querywarden.postgresql.session_context import StatementContext
 from querywarden.postgresql.session_state import Ending, SessionState
 from querywarden.session import effects as fx
 from querywarden.session import inputs
+
+_WITHDRAWALS = {
+    "draining": Withdrawal.DRAINING,
+    "access_ended": Withdrawal.ACCESS_ENDED,
+    "killed": Withdrawal.ACCESS_ENDED,
+    "server_gone": Withdrawal.SERVER_GONE,
+    "server_ended": Withdrawal.SERVER_GONE,
+    "server_violation": Withdrawal.SERVER_GONE,
+}
+"""Why a wait for approvers ends with its session, by the session's own end; anything else is the client's."""
+
+
+def major_version(parameters: Mapping[str, str]) -> int:
+    """The major version in what a server reports as `server_version`, such as `15.14 (Debian …)` or `18beta1`; 0 when it says none."""
+    digits = "".join(takewhile(str.isdigit, parameters.get("server_version", "")))
+    return int(digits) if digits else 0
 
 
 class StatementPhase:
@@ -44,7 +64,10 @@ class StatementPhase:
     def __init__(self, established: Established, context: StatementContext, peer: Mapping[str, Any], now: float) -> None:
         stream = ClientStream(context.limits)
         told = of_session(established.principal, context.database, context.session_id, peer)
-        self._state = SessionState(context, established.principal, told, stream, now=now)
+        self._state = SessionState(context, established.principal, told, stream, now=now, client=peer)
+        self._state.hold_mode = self._state.hold_mode_at_start = established.hold_mode
+        self._state.reason = self._state.reason_at_start = established.reason
+        self._state.server_major = major_version(established.parameters)
         key = established.server_key
         self._server_key = None if key is None else (key.process_id, key.key)
         self._answers = ServerAnswers(self._state, self._server_key)
@@ -109,15 +132,22 @@ class StatementPhase:
                 self._server_gone()
             case inputs.Draining():
                 state.is_draining = True
-            case inputs.AccessEnded(sentence):
-                state.ending = Ending("57P01", sentence, "access_ended")
-            case (
-                inputs.TimerFired()
-                | inputs.CredentialVerified()
-                | inputs.CredentialRejected()
-                | inputs.ServerConnected()
-                | inputs.ServerUnavailable()
-            ):
+                holds.withdraw(state, Withdrawal.DRAINING)
+            case inputs.AccessEnded(sentence, at_once):
+                self._access_ended(sentence, at_once)
+            case inputs.PrincipalChanged(principal):
+                self._principal_changed(principal)
+            case inputs.PolicyChanged():
+                pass  # What waits is decided again when the inputs settle, below.
+            case inputs.ApprovalOpened():
+                holds.take_opened(state, input)
+            case inputs.ApprovalSettled():
+                holds.take_settled(state, input)
+            case inputs.ApprovalUnavailable():
+                holds.take_unavailable(state, input)
+            case inputs.TimerFired(name):
+                self._timer_fired(name)
+            case inputs.CredentialVerified() | inputs.CredentialRejected() | inputs.ServerConnected() | inputs.ServerUnavailable():
                 pass  # The login's; it is over.
 
     def _take_catalogue(self, catalogue: Catalogue) -> None:
@@ -134,6 +164,25 @@ class StatementPhase:
             self._answers.forget_stale()
         self._answers.resume()
 
+    def _timer_fired(self, name: str) -> None:
+        if name == holds.HOLD_TIMER:
+            holds.remind(self._state)
+        else:
+            self._answers.timer_fired(name)
+
+    def _principal_changed(self, principal: Principal) -> None:
+        state = self._state
+        state.principal = principal
+        state.told = of_session(principal, state.context.database, state.context.session_id, state.client)
+
+    def _access_ended(self, sentence: str, at_once: bool) -> None:
+        state = self._state
+        if at_once:
+            self._fatal("57P01", sentence, "killed")
+            return
+        state.ending = Ending("57P01", sentence, "access_ended")
+        holds.withdraw(state, Withdrawal.ACCESS_ENDED)
+
     # The three steps
 
     def _settle(self) -> list[fx.Effect]:
@@ -149,6 +198,7 @@ class StatementPhase:
             self._release()
         if not self.is_over:
             self._end_at_boundary()
+            self._answers.keep_time()
             self._regulate()
         effects, state.effects = state.effects, []
         return effects
@@ -161,8 +211,11 @@ class StatementPhase:
     # Ends
 
     def _cancel(self) -> None:
-        """Forward a cancel if the server is at work for this client; otherwise there is nothing to cancel."""
+        """Take back what waits for approvers, or forward a cancel if the server is at work for this client; else there is nothing to do."""
         state = self._state
+        head = state.expected.head
+        if holds.withdraw(state, Withdrawal.CANCELLED) or (head is not None and head.probe is not None):
+            return
         if state.expected and self._server_key is not None and not state.to_server.is_blocked:
             state.to_server.is_blocked = True
             state.effects.append(fx.ForwardCancel(*self._server_key))
@@ -218,7 +271,9 @@ class StatementPhase:
         state = self._state
         state.effects.extend(state.to_client.release(state.unsafe))
         state.to_client.drop()
-        state.effects.append(fx.SendToClient(encode_error("FATAL", sqlstate, sentence)))
+        if not self._answers.is_mid_message:
+            # In the middle of a row it would be taken for a part of that; the end of the connection is all that can be told then.
+            state.effects.append(fx.SendToClient(encode_error("FATAL", sqlstate, sentence)))
         if server_stands:
             if state.expected and self._server_key is not None:
                 state.effects.append(fx.ForwardCancel(*self._server_key))
@@ -229,6 +284,7 @@ class StatementPhase:
         """Record what is left open, and close both sides after what was queued."""
         state = self._state
         self.is_over = True
+        holds.leave(state, _WITHDRAWALS.get(reason, Withdrawal.CLIENT_GONE))
         for entry in state.expected:
             for execution in entry.executions[entry.current :]:
                 finish(state, execution, "unknown", client_waits=False)
@@ -259,4 +315,3 @@ class StatementPhase:
         if server_waits != self._server_is_paused:
             self._server_is_paused = server_waits
             state.effects.append(fx.PauseServer() if server_waits else fx.ResumeServer())
-

@@ -2,7 +2,7 @@
 
 Drivers send the same statements again and again. What the policy says to one, how far its records must have come, what its record tells
 of it and what becomes of its result's columns are functions of its facts, the policy, the catalogue and the session's open schema changes;
-principal and database are the session's own. Facts are told apart by identity: they never change, and equal texts share them.
+the database is the session's own. Facts are told apart by identity: they never change, and equal texts share them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.decision import Decision, Reveal
 from querywarden.model.facts import StatementFacts
+from querywarden.model.principal import Principal
 from querywarden.policy.language import Policy
 from querywarden.session.effects import Durability
 
@@ -48,6 +49,18 @@ class ByFacts(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The policy's answer to a statement: the decision, whether an estimate could change it, the statement's properties by name, and the
+    estimate that it was given with.
+    """
+
+    decision: Decision
+    wants_estimate: bool = False
+    properties: tuple[str, ...] = ()
+    estimated_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Consequences:
     """What follows from a decision on a statement; `shown` and `decision` are what it was made for, `told` is the record's part."""
 
@@ -61,28 +74,38 @@ class Consequences:
 class Verdicts:
     """The verdicts of one session."""
 
-    __slots__ = ("_catalogue", "_has_code", "_is_opaque", "_policy", "consequences", "decisions", "known", "plans")
+    __slots__ = ("_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "known", "plans")
 
     def __init__(self) -> None:
         self._policy: Policy | None = None
+        self._phase = 0
+        self._principal: Principal | None = None
         self._catalogue: Catalogue | None = None
         self._is_opaque = self._has_code = False
         self._forget()
 
-    def rest_on(self, policy: Policy, catalogue: Catalogue | None, is_opaque: bool, has_code: bool) -> None:
-        """What verdicts rest on now; when any of it has changed, those that were kept are forgotten."""
+    def rest_on(
+        self, policy: Policy, phase: int, principal: Principal, catalogue: Catalogue | None, is_opaque: bool, has_code: bool
+    ) -> None:
+        """What verdicts rest on now; when any of it has changed, those that were kept are forgotten.
+
+        Args: `phase`: the windows and freezes of the policy that hold now.
+        """
         if (
             policy is self._policy
+            and phase == self._phase
+            and principal is self._principal
             and catalogue is self._catalogue
             and is_opaque is self._is_opaque
             and has_code is self._has_code
         ):  # fmt: skip
             return
-        self._policy, self._catalogue, self._is_opaque, self._has_code = policy, catalogue, is_opaque, has_code
+        self._policy, self._phase, self._principal = policy, phase, principal
+        self._catalogue, self._is_opaque, self._has_code = catalogue, is_opaque, has_code
         self._forget()
 
     def _forget(self) -> None:
-        self.decisions: ByFacts[Decision] = ByFacts()
+        self.decisions: ByFacts[Verdict] = ByFacts()
         self.consequences: ByFacts[Consequences] = ByFacts()
         self.known: ByFacts[bool] = ByFacts()
         """Statements that name nothing that the catalogue doesn't have."""

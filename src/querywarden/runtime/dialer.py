@@ -69,7 +69,7 @@ class Dialer:
             async with self._cancels, asyncio.timeout(self._limits.cancel_seconds_max):
                 answered = _Answered()
                 side = Side(answered, self._limits.high_water_bytes)
-                await self._connect(settings, self._contexts[database], side, _peer_address(server))
+                await self._connect(settings, self._contexts[database], side, None if server is None else server.peer)
                 try:
                     side.write(request)
                     await answered.wait()
@@ -147,13 +147,6 @@ def _has_bytes_waiting(sock: socket.socket) -> bool:
         return bool(sock.recv(1, socket.MSG_PEEK))
     except (BlockingIOError, InterruptedError):
         return False
-
-
-def _peer_address(server: Side | None) -> tuple[str, int] | None:
-    if server is None or not server.has_transport:
-        return None
-    name = server.transport.get_extra_info("peername")
-    return (name[0], name[1]) if name else None
 
 
 class _Answered:

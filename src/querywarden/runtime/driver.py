@@ -16,12 +16,13 @@ import structlog
 
 from querywarden.audit.session_records import CONN_CLOSED, conn_closed
 from querywarden.errors import DependencyFailure, IdentityRejected, PeerViolation
-from querywarden.model.catalogue import Catalogue
 from querywarden.model.principal import Principal
 from querywarden.postgresql.error_response import encode_error
 from querywarden.postgresql.login import LOGIN_TIMER
+from querywarden.runtime.catalogue_feed import CatalogueFeed
 from querywarden.runtime.output import Output
-from querywarden.runtime.services import Services, Session
+from querywarden.runtime.services import Services, Session, SessionEntry
+from querywarden.runtime.session_approvals import SessionApprovals
 from querywarden.runtime.timers import Timers, now
 from querywarden.runtime.transport_sides import PauseReason, Side
 from querywarden.session import effects as fx
@@ -66,9 +67,12 @@ class SessionDriver:
         self._output = Output(client, services.metrics)
         self._timers = Timers(lambda name: self.deliver(ev.TimerFired(name)))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outliving: set[asyncio.Task[None]] = set()
         self._at_end: list[Callable[[], None]] = []
-        self._is_subscribed = False
-        self._catalogues_awaited = 0
+        self._catalogue = CatalogueFeed(services, self._spawn, self.deliver)
+        self._approvals = SessionApprovals(services.approvals, self.deliver)
+        self._entry: SessionEntry | None = None
+        self._at_end += (self._catalogue.end, self._approvals.end)
         self._orphan_timer: asyncio.TimerHandle | None = None
 
     def begin(self, leftover: bytes = b"") -> None:
@@ -186,7 +190,7 @@ class SessionDriver:
             case fx.Analyse():
                 self._spawn(self._analyse(effect))
             case fx.LoadCatalogue():
-                self._load_catalogue(effect)
+                self._catalogue.load(self.database, effect)
             case fx.SchemaChanged():
                 if self.database is not None:
                     self._services.catalogues.schema_changed(self.database)
@@ -195,7 +199,7 @@ class SessionDriver:
             case fx.ConnectServer():
                 self._spawn(self._connect(effect))
             case fx.ForwardCancel():
-                self._spawn(self._forward_cancel(effect))
+                self._spawn(self._forward_cancel(effect), outlives=True)
             case fx.CloseClient():
                 self._output.flush()
                 self._client_close_requested = True
@@ -204,6 +208,12 @@ class SessionDriver:
                 self._output.flush()
                 if self._server is not None:
                     self._server.close()
+            case fx.RequestApproval():
+                self._approvals.request(effect)
+            case fx.WithdrawApproval():
+                self._approvals.withdraw(effect)
+            case fx.Spend():
+                self._spend(effect)
             case fx.Log():
                 self._log.log(_LEVELS.get(effect.level, 20), effect.event, **effect.fields)
             case _:
@@ -263,39 +273,14 @@ class SessionDriver:
     def _logged_in(self) -> None:
         self.is_logged_in = True
         self._services.metrics.session_opened(self.database or "")
+        if self._entry is not None:
+            self._entry.logged_in()
         self.on_login(self)
 
-    def _load_catalogue(self, effect: fx.LoadCatalogue) -> None:
-        database = self.database
-        if database is None:
-            self.deliver(ev.CatalogueFailed("no database is connected"))
-            return
-        if not self._is_subscribed:
-            self._is_subscribed = True
-            self._at_end.append(self._services.catalogues.subscribe(database, self._catalogue_changed))
-        current = self._services.catalogues.current(database) if effect.generation is None else None
-        if current is not None:
-            self.deliver(ev.CatalogueReady(current))
-        else:
-            self._spawn(self._wait_for_catalogue(database, effect.generation is not None))
-
-    def _catalogue_changed(self, catalogue: Catalogue) -> None:
-        # Who has asked waits for an answer that was read after it asked; this one may be older.
-        if not self._catalogues_awaited:
-            self.deliver(ev.CatalogueReady(catalogue))
-
-    async def _wait_for_catalogue(self, database: str, fresh: bool) -> None:
-        began = now()
-        self._catalogues_awaited += 1
-        answer: ev.Input
-        try:
-            answer = ev.CatalogueReady(await self._services.catalogues.load(database, fresh=fresh))
-        except DependencyFailure as failure:
-            answer = ev.CatalogueFailed(str(failure))
-        finally:
-            self._catalogues_awaited -= 1
-        self._observe_stage("catalogue", began)
-        self.deliver(answer)
+    def _spend(self, effect: fx.Spend) -> None:
+        principal = self.session.principal
+        if principal is not None and self.database is not None:
+            self._services.budgets.spend(principal, self.database, statements=effect.statements, rows=effect.rows, bytes=effect.bytes)
 
     async def _analyse(self, effect: fx.Analyse) -> None:
         began = now()
@@ -314,15 +299,31 @@ class SessionDriver:
             self._log.warning("credential.unverifiable", detail=str(failure))
             self.deliver(ev.CredentialRejected("unverifiable"))
         else:
-            self.principal = principal
             self._observe_stage("verify", began)
-            self._at_end.append(self._services.access.watch(principal, self._access_ended))
-            self.deliver(ev.CredentialVerified(principal))
+            await self._enter(principal, effect.database)
+
+    async def _enter(self, principal: Principal, database: str) -> None:
+        """Count the session in among the open ones, and go on with the principal and the access that it was given for a time."""
+        self._at_end.append(self._services.access.watch(principal, self._access_ended))
+        entry = self._entry = self._services.presence.enter(self.session_id, principal, database, self.peer_ip, self._changed)
+        self._at_end.append(entry.leave)
+        await entry.prepare()
+        self.principal = entry.principal
+        self.deliver(ev.CredentialVerified(entry.principal))
+        if entry.refusal is not None:
+            self.deliver(ev.AccessEnded(entry.refusal))
+
+    def _changed(self, happened: ev.Input) -> None:
+        if isinstance(happened, ev.PrincipalChanged):
+            self.principal = happened.principal
+        self.deliver(happened)
 
     def _access_ended(self, sentence: str) -> None:
         self.deliver(ev.AccessEnded(sentence))
 
     async def _connect(self, effect: fx.ConnectServer) -> None:
+        if self._client_close_requested:
+            return  # The login has ended in the same turn of the loop.
         self.database = effect.database
         side = Side(self, self._services.limits.high_water_bytes)
         self._server = self._output.server = side
@@ -342,13 +343,15 @@ class SessionDriver:
             await self._services.dialer.cancel(self.database, effect.process_id, effect.key, self._server)
         self.deliver(ev.CancelAnswered())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], *, outlives: bool = False) -> None:
+        """Run work in a task, which ends with the session unless it `outlives` it: a session that was killed still has to be cancelled."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
+        (self._outliving if outlives else self._tasks).add(task)
         task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._outliving.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._is_over:
             # An unforeseen error of a service: the session can't know what became of its request.
             self._crash("XX000", _INTERNAL_ERROR, error if isinstance(error, Exception) else RuntimeError(type(error).__name__))

@@ -131,9 +131,7 @@ class Listener:
 class _Opening:
     """One connection from its acceptance to its session."""
 
-    def __init__(
-        self, sock: socket.socket, ip: str, port: int, door: Door, tls: ssl.SSLContext | None, bound_database: str | None
-    ) -> None:
+    def __init__(self, sock: socket.socket, ip: str, port: int, door: Door, tls: ssl.SSLContext | None, bound_database: str | None) -> None:
         self._sock = sock
         self._ip = ip
         self._port = port
@@ -380,5 +378,3 @@ def open_socket(host: str, port: int) -> socket.socket:
     sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
     sock.setblocking(False)
     return sock
-
-

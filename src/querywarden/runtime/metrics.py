@@ -55,6 +55,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure("session_errors", "Sessions ended by an error: violation (of the protocol) or internal.", ("kind",)),
     Measure("log_sync_seconds", "The log's fdatasync calls.", is_histogram=True),
     Measure("catalogue_reads", "Readings of databases' catalogues, by outcome.", ("database", "outcome")),
+    Measure("holds", "Held statements by how they ended: granted, or the reason of the refusal.", ("outcome",)),
+    Measure(
+        "approvals", "Requests for approvals, by event: requested, granted, denied, expired, withdrawn, used, unavailable.", ("outcome",)
+    ),
+    Measure("webhooks", "Attempts to deliver webhooks: delivered, failed (tried again), given_up, dropped.", ("outcome",)),
+    Measure("kills", "Sessions ended at once by an operator, by cause: session, principal (blocked).", ("cause",)),
     Measure("policy_reloads", "Readings of the policy file after the start, by outcome.", ("outcome",)),
 )
 
@@ -109,6 +115,9 @@ class Metrics(Collector):
                 self._recorder(measure.name, ())
         self._sessions = Gauge("querywarden_sessions", "Sessions that have logged in.", ("database",), registry=self.registry)
         self._log_queue = 0
+        self._waiting_holds = 0
+        self._store = Gauge("querywarden_control_store_healthy", "Whether the control store answers.", registry=self.registry)
+        self._store.set(1)
         self._log_healthy = Gauge("querywarden_log_healthy", "Whether the audit log can be written.", registry=self.registry)
         self._policy = Gauge("querywarden_policy_valid", "Whether the policy file on disk is the policy in force.", registry=self.registry)
         self._log_healthy.set(1)
@@ -157,6 +166,14 @@ class Metrics(Collector):
         """Whether the policy file on disk could be read."""
         self._policy.set(1 if is_valid else 0)
 
+    def store_health(self, is_answering: bool) -> None:
+        """Whether the control store answers."""
+        self._store.set(1 if is_answering else 0)
+
+    def waiting_holds(self, count: int) -> None:
+        """So many held statements wait for approvers."""
+        self._waiting_holds = count
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -164,6 +181,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What was counted so far; called by the registry."""
         yield GaugeMetricFamily("querywarden_log_queue_records", "Records that are not on disk yet.", self._log_queue)
+        yield GaugeMetricFamily("querywarden_waiting_holds", "Held statements whose clients wait for approvers.", self._waiting_holds)
         for measure, series in self._measures.values():
             yield _family(measure, series)
         family = CounterMetricFamily("querywarden_bytes", "Bytes by side and direction.", labels=("side", "direction"))

@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from querywarden.approval.request import HeldStatement
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import Analysis
 from querywarden.model.limits import Limits
 from querywarden.model.principal import Principal
 from querywarden.runtime.transport_sides import ClosureWatch, Side
 from querywarden.session.effects import Durability, Effect
-from querywarden.session.inputs import Input
+from querywarden.session.inputs import ApprovalOpened, ApprovalSettled, ApprovalUnavailable, Input
+
+ApprovalAnswer = ApprovalOpened | ApprovalSettled | ApprovalUnavailable
+"""What the desk answers to a request."""
+Withdraw = Callable[[str], None]
 
 
 class Session(Protocol):
@@ -94,6 +99,51 @@ class Access(Protocol):
         """Watch a principal until what is returned is called; `on_ended` hears a public sentence."""
 
 
+class SessionEntry(Protocol):
+    """One session among the open ones, from the moment its principal is known."""
+
+    @property
+    def principal(self) -> Principal:
+        """The principal with the access that it was given for a time."""
+
+    @property
+    def refusal(self) -> str | None:
+        """The public sentence why the session may not come in; None if it may."""
+
+    async def prepare(self) -> None:
+        """Read what has to be known of the principal before its session begins. Never raises."""
+
+    def logged_in(self) -> None:
+        """The login has ended well."""
+
+    def leave(self) -> None:
+        """The session is over."""
+
+
+class Presence(Protocol):
+    """Who knows the open sessions of all proxies, and what was done about them."""
+
+    def enter(self, session_id: str, principal: Principal, database: str, client_ip: str, deliver: Callable[[Input], None]) -> SessionEntry:
+        """Count a session in; `deliver` hears what changes for it."""
+
+
+class Approvals(Protocol):
+    """Who asks approvers."""
+
+    def open(self, ticket: int, held: HeldStatement, answer: Callable[[ApprovalAnswer], None]) -> Withdraw:
+        """Ask for the approval of a held statement; `answer` is called in later turns of the loop.
+
+        Returns: what takes the request back, with the cause; then nothing answers any more.
+        """
+
+
+class Ledger(Protocol):
+    """Who counts what principals use of their budgets."""
+
+    def spend(self, principal: Principal, database: str, *, statements: int, rows: int, bytes: int) -> None:  # noqa: A002 - as the effect
+        """Count what a principal has used on a database."""
+
+
 class Measures(Protocol):
     """Who counts."""
 
@@ -122,6 +172,9 @@ class Services:
     analysers: TextAnalysers
     catalogues: Catalogues
     access: Access
+    presence: Presence
+    approvals: Approvals
+    budgets: Ledger
     metrics: Measures
     limits: Limits
     watch: ClosureWatch

@@ -48,7 +48,7 @@ class SideOwner(Protocol):
 class Side(asyncio.BufferedProtocol):
     """One side of a session. Limits: `high_water_bytes` waiting to be written before `side_congested` is told."""
 
-    __slots__ = ("_is_closing", "_linger", "_owner", "_pauses", "_transport", "_watch", "has_ended", "high_water_bytes", "is_gone")
+    __slots__ = ("_is_closing", "_linger", "_owner", "_pauses", "_transport", "_watch", "has_ended", "high_water_bytes", "is_gone", "peer")
 
     def __init__(self, owner: SideOwner, high_water_bytes: int, watch: ClosureWatch | None = None) -> None:
         self._owner = owner
@@ -60,6 +60,8 @@ class Side(asyncio.BufferedProtocol):
         self._watch = watch
         self.high_water_bytes = high_water_bytes
         self.is_gone = False
+        self.peer: tuple[str, int] | None = None
+        """The other end's address, also once the connection is gone."""
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -87,6 +89,8 @@ class Side(asyncio.BufferedProtocol):
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self.high_water_bytes)
+        name = self._transport.get_extra_info("peername")
+        self.peer = (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
         if self._pauses:
             self._transport.pause_reading()
 
@@ -247,4 +251,3 @@ def prepare_socket(sock: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-

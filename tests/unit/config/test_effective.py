@@ -13,6 +13,7 @@ databases:
   shop: {server: {host: localhost, database: shop, role: shop_app, password: hunter22}}
 identity: {issuers: [{issuer: "https://idp.example.com", audience: querywarden}]}
 control: {url: "postgresql://qw:hunter33@db/control"}
+webhooks: [{url: "https://hooks.example.com/hunter44", secret: hunter55}]
 """
 
 
@@ -25,6 +26,8 @@ def test_values_defaults_and_hidden_secrets(tmp_path: Path) -> None:
     assert (settings["databases.shop.environment"].value, settings["databases.shop.environment"].is_default) == ("production", True)
     assert settings["databases.shop.server.password"].value == HIDDEN
     assert settings["control.url"].value == f"postgresql://qw:{HIDDEN}@db/control"
+    assert settings["webhooks[0].url"].value == f"https://hooks.example.com/{HIDDEN}"
+    assert settings["webhooks[0].secret"].value == HIDDEN
     assert settings["audit.durability.reads"].is_default
     assert settings["audit.directory"].value == str(tmp_path / "data/audit")
     assert "hunter" not in str(settings)

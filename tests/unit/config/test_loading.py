@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from querywarden.config.approval_settings import WebhookEvent
 from querywarden.config.loading import load_config, server_password
 from querywarden.config.models import TlsMode
 from querywarden.errors import ConfigurationError
+from querywarden.model.decision import WaitMode
 from querywarden.model.limits import Limits
 from querywarden.model.resource import Environment
 from querywarden.session.effects import Durability
@@ -54,6 +56,27 @@ def test_paths_are_relative_to_the_file_also_those_of_defaults(tmp_path: Path) -
 def test_absolute_and_other_control_urls_stay_as_they_are(tmp_path: Path) -> None:
     for url in ("sqlite:////var/lib/control.db", "postgresql://qw@db/control"):
         assert load(tmp_path, MINIMAL + f"control: {{url: '{url}'}}\n").control.url == url
+
+
+def test_approvals_have_defaults(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    assert (config.api.enabled, config.api.socket, config.api.socket_permissions) == (True, tmp_path / "data/querywarden.sock", 0o600)
+    assert (config.api.listen, config.api.url, config.api.administrators) == (None, None, ("querywarden-admins",))
+    assert (config.approvals.mode, config.approvals.agent_mode) == (WaitMode.WAIT, WaitMode.FAIL)
+    assert (config.approvals.notice_seconds, config.approvals.retention_days, config.webhooks) == (30.0, 30, ())
+
+
+def test_a_webhook_keeps_its_secrets(tmp_path: Path) -> None:
+    text = MINIMAL + 'webhooks: [{url: "https://hooks.example.com/T0/${SHOP_PASSWORD}", format: slack, secret: "${SHOP_PASSWORD}"}]\n'
+    config = load(tmp_path, text)
+    hook = config.webhooks[0]
+    assert hook.url == "https://hooks.example.com/T0/s3cret"
+    assert hook.events == tuple(WebhookEvent)
+    assert "s3cret" not in repr(config)
+
+
+def test_a_socket_of_a_proxy_without_api_may_be_anything(tmp_path: Path) -> None:
+    assert not load(tmp_path, MINIMAL + f"api: {{enabled: false, socket: /{'x' * 107}}}\n").api.enabled
 
 
 def test_limits_can_be_moved(tmp_path: Path) -> None:
@@ -107,6 +130,18 @@ ERRORS = [
     ("bound to nothing", MINIMAL.replace("  - port: 6432", "  - port: 6432\n    database: shp"), 3, "did you mean shop?"),
     ("plain http issuer", MINIMAL.replace("https://idp", "http://idp"), 9, "must begin with https://"),
     ("nobody", MINIMAL.split("identity:")[0] + "identity: {service_tokens: {enabled: false}}\n", 7, "nobody could log in"),
+    ("API in clear", MINIMAL + "api: {listen: {port: 9443}}\n", 10, "tokens would travel in clear"),
+    ("API in clear off loopback", MINIMAL + "api: {listen: {host: 0.0.0.0, allow_plaintext_loopback: true}}\n", 10, "address 0.0.0.0"),
+    ("no permissions", MINIMAL + "api: {socket_mode: rw}\n", 10, "api.socket_mode"),
+    ("permissions without quotes", MINIMAL + "api: {socket_mode: 0600}\n", 10, "api.socket_mode"),
+    ("long socket", MINIMAL + f"api: {{socket: /{'x' * 107}}}\n", 10, "more than 107 bytes"),
+    ("webhook in clear", MINIMAL + "webhooks: [{url: 'http://example.com/'}]\n", 10, "must begin with https://"),
+    ("webhook with a user", MINIMAL + "webhooks: [{url: 'https://me:${SHOP_PASSWORD}@example.com/'}]\n", 10, "no user, password"),
+    ("webhook without host", MINIMAL + "webhooks: [{url: 'https:///x'}]\n", 10, "needs a host"),
+    ("webhook of no port", MINIMAL + "webhooks: [{url: 'https://h:99999999/x'}]\n", 10, "not a URL"),
+    ("webhook with a newline", MINIMAL + 'webhooks: [{url: "https://h/x\\ny"}]\n', 10, "control characters"),
+    ("unknown event", MINIMAL + "webhooks: [{url: 'https://h/x', events: [approval.grantd]}]\n", 10, "did you mean approval.granted?"),
+    ("unknown mode", MINIMAL + "approvals: {mode: wat}\n", 10, "did you mean wait?"),
     ("two passwords", MINIMAL.replace('password: "$', 'password_file: x, password: "$'), 6, "not both"),
     ("no listener", MINIMAL.replace("  - port: 6432\n    allow_plaintext_loopback: true\n", "  []\n"), 1, "listeners is empty"),
     ("client certificate without key", MINIMAL.replace("role: shop_app", "role: r, tls: {certificate: c.pem}"), 6, "certificate and key"),

@@ -12,7 +12,7 @@ from querywarden.model.facts import Hazard, Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.model.resource import Environment
 from querywarden.policy.baseline import BASELINE_LIMITS, BASELINE_RULES, FIXED_RULES
-from querywarden.policy.language import Access, ColumnClassRule, Effect, Group, RevealRule, RowLimit, Rule, Trait, What, Where, Who
+from querywarden.policy.language import Access, ColumnClassRule, Effect, Group, Limit, RevealRule, Rule, Trait, What, Where, Who
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "policy.example.yaml"
 
@@ -113,7 +113,7 @@ def test_a_whole_file(write):
         ColumnClassRule("*.audit.*", None),
         ColumnClassRule("users.ip", DataClass.IP, Where(("shop",))),
     )
-    assert policy.limits == (RowLimit("limits.1", 10),)
+    assert policy.limits == (Limit("limits.1", rows_max=10),)
     assert policy.limits_default == BASELINE_LIMITS
     assert policy.trusted_functions == ("order_value",)
 
@@ -146,6 +146,7 @@ def test_the_example_is_a_policy():
         "price-changes-need-a-second-look",
         "release-engineers-migrate",
         "touch-user-is-harmless",
+        "year-end",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from querywarden.masking.operators import DEFAULT_OPERATORS, Operator
+from querywarden.masking.operators import DEFAULT_OPERATORS, Operator, operator_of
 from querywarden.masking.plan import ColumnMask, OutputColumn, plan_masks, unknown_relations
 from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
 from querywarden.model.decision import Reveal
@@ -180,3 +180,43 @@ def test_expression_over_an_unknown_relation_is_masked_or_judged_by_its_names() 
     assert plan_one(facts("fresh", outputs=(expression("total"),))) is None
     assert plan_one(facts("fresh", outputs=(expression("email"),))) == DERIVED
     assert plan_one(facts("fresh", outputs=None)) == DERIVED
+
+
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ((), Operator.EMAIL),
+        ((("email", "redact"),), Operator.REDACT),
+        ((("public.users.email", "shape"), ("email", "redact")), Operator.SHAPE),
+        ((("public.mailing.mail", "shape"), ("phone", "redact")), Operator.EMAIL),
+        ((("email", "no_such_operator"),), Operator.NULL),
+        ((("email", ""),), Operator.NULL),
+    ],
+)
+def test_an_operator_of_the_policy_takes_the_place_of_the_class_own(masks, expected):
+    assert ColumnMask(DataClass.EMAIL, expected, is_derived=False) == plan_origin(1, 2, Reveal(masks=masks))
+
+
+def test_an_operator_keeps_what_is_known_of_the_columns_type():
+    assert plan_origin(3, 3, Reveal(masks=(("email", "redact"),))) == ColumnMask(DataClass.EMAIL, Operator.REDACT, False, is_citext=True)
+
+
+def test_no_operator_of_the_policy_reaches_what_is_derived():
+    everything = tuple((data_class.value, "shape") for data_class in DataClass)
+    given = facts("users", outputs=(expression("email"),))
+    assert DERIVED == plan_one(given, Reveal(masks=everything))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("shape", Operator.NULL), ("email", Operator.NULL), ("redact", Operator.REDACT)])
+def test_a_column_of_no_known_content_keeps_nothing_whatever_the_policy_names(name, expected):
+    assert expected is operator_of(DataClass.OPAQUE, name)
+
+
+def test_what_is_shown_stays_shown():
+    assert plan_origin(1, 2, Reveal(classes=frozenset({"email"}), masks=(("email", "redact"),))) is None
+
+
+def test_the_client_does_not_choose_an_operator_by_the_name_of_an_output_column():
+    reveal = Reveal(masks=(("email", "redact"), ("e_mail", "shape")))
+    mask = plan_origin(99, 1, reveal, name="e_mail")
+    assert ColumnMask(DataClass.EMAIL, Operator.REDACT, is_derived=False) == mask

@@ -15,9 +15,10 @@ from querywarden.policy.language import (
     ColumnClassRule,
     Effect,
     Group,
+    Limit,
+    MaskRule,
     Policy,
     RevealRule,
-    RowLimit,
     Rule,
     Trait,
     What,
@@ -126,7 +127,8 @@ def test_an_override_for_one_part_is_none_for_another():
 
 
 def test_the_baseline_can_be_overridden_by_name():
-    allow = Rule("tidy", Effect.ALLOW, what=What(writes=("orders",)), overrides=frozenset({"baseline.unconditional"}))
+    overrides = frozenset({"baseline.unconditional", "baseline.bulk_write"})
+    allow = Rule("tidy", Effect.ALLOW, what=What(writes=("orders",)), overrides=overrides)
 
     assert decision([allow, *BASELINE_RULES], delete(name("orders"), Hazard.UNCONDITIONAL)).rule == "tidy"
     assert decision([*BASELINE_RULES], delete(name("orders"), Hazard.UNCONDITIONAL)).rule == "baseline.unconditional"
@@ -324,7 +326,10 @@ def test_copy_of_a_classified_relation_waits_for_every_class_to_be_revealed():
 
 
 def test_the_row_cap_of_agents_and_what_takes_its_place():
-    own = (RowLimit("l", 50, Who(Group(kinds=frozenset({PrincipalKind.AGENT})))), RowLimit("m", 20, Who(Group(subjects=("bot",)))))
+    own = (
+        Limit("l", Who(Group(kinds=frozenset({PrincipalKind.AGENT}))), rows_max=50),
+        Limit("m", Who(Group(subjects=("bot",))), rows_max=20),
+    )
 
     assert decision(BASELINE_RULES, select(), BOT, limits_default=BASELINE_LIMITS).rows_max == AGENT_ROWS_MAX
     assert decision(BASELINE_RULES, select(), BOT, limits_default=BASELINE_LIMITS, limits=own).rows_max == 20
@@ -392,3 +397,38 @@ def test_every_refusal_of_the_baseline_has_a_sentence_and_a_way_forward(rule):
     assert rule.sentence.endswith(".")
     assert rule.hint.endswith(".")
     assert rule.is_baseline
+
+
+def test_masks_by_column_stand_before_masks_by_class_and_the_first_of_each_holds():
+    policy = Policy(
+        "0",
+        (ANY,),
+        masks=(
+            MaskRule("a", "redact", Who(Group(groups=("dev",))), classes=frozenset({DataClass.EMAIL, DataClass.PHONE})),
+            MaskRule("b", "null", classes=frozenset({DataClass.PHONE})),
+            MaskRule("c", "shape", columns=("hr.*.phone",)),
+            MaskRule("d", "name", Who(Group(groups=("ops",))), columns=("*",)),
+            MaskRule("e", "card", where=Where(("blog",)), columns=("*",)),
+        ),
+    )
+    reveal = decide(policy, Request(ALICE, SHOP, select(), CATALOGUE)).reveal
+    email, phone = Classification(DataClass.EMAIL, "name"), Classification(DataClass.PHONE, "name")
+
+    assert reveal.masks == (("hr.staff.phone", "shape"), ("email", "redact"), ("phone", "redact"), ("phone", "null"))
+    assert reveal.operator(email, "public.users.email") == "redact"
+    assert reveal.operator(phone, "hr.staff.phone") == "shape"
+    assert reveal.operator(phone, "public.other.phone") == "redact"
+    assert reveal_of(policy, BOT, SHOP, CATALOGUE).operator(email, "public.users.email") is None
+
+
+def test_a_mask_reveals_nothing_and_a_reveal_needs_no_mask():
+    policy = Policy(
+        "0",
+        (ANY,),
+        reveals=(RevealRule("r", classes=frozenset({DataClass.EMAIL})),),
+        masks=(MaskRule("m", "redact", classes=frozenset({DataClass.EMAIL, DataClass.PHONE})),),
+    )
+    reveal = reveal_of(policy, ALICE, SHOP, CATALOGUE)
+
+    assert reveal.reveals(Classification(DataClass.EMAIL, "name"), "public.users.email")
+    assert not reveal.reveals(Classification(DataClass.PHONE, "name"), "hr.staff.phone")

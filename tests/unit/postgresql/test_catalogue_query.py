@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from querywarden.model.catalogue import Catalogue, Classification, DataClass, Relation
+from querywarden.model.catalogue import Catalogue, Classification, DataClass, Keys, Relation
 from querywarden.postgresql.built_in_classes import built_in_class
 from querywarden.postgresql.catalogue_classes import families
 from querywarden.postgresql.catalogue_query import CATALOGUE_QUERIES, GENERATION_QUERY, PolicyClass, Row, build_catalogue
@@ -156,4 +156,11 @@ def test_a_generated_column_holds_what_it_is_computed_from(answers: list[list[Ro
         ([(*place, numbers["country"], None), (*place, None, next(row[0] for row in answers[4] if row[1] == b"peek"))], "opaque"),
     ]
     for generated, expected in computed:
-        assert expected == classes(build_catalogue("g", [*answers[:-1], generated]), "users")["created_at"]
+        assert expected == classes(build_catalogue("g", [*answers[:-2], generated, answers[-1]]), "users")["created_at"]
+
+
+def test_a_relation_has_its_keys(catalogue: Catalogue) -> None:
+    assert Keys((frozenset({"id"}),), frozenset({"id"}), has_row_ids=True) == relation(catalogue, "users").keys
+    assert Keys() == relation(catalogue, "people").keys
+    assert Keys(has_row_ids=True) == relation(catalogue, "staff").keys
+    assert Keys() == relation(catalogue, "active").keys

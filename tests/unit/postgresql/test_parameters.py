@@ -63,6 +63,38 @@ def test_a_parameter_that_is_not_known_to_be_harmless_is_refused_by_name(name: b
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [
+        [(b"options", b"-c querywarden.hold=FAIL -c querywarden.reason=ticket\\ 7\\\n"), (b"search_path", b"app")],
+        [(b"Querywarden.Hold", b"fail"), (b"querywarden.reason", b" ticket \t 7 "), (b"search_path", b"app")],
+        [
+            (b"options", b"--querywarden.hold=wait"), (b"querywarden.hold", b"fail"), (b"search_path", b"app"),
+            (b"querywarden.reason", b"ticket 7"),
+        ],
+    ],
+)  # fmt: skip
+def test_what_is_said_to_the_proxy_is_not_told_the_server(parameters: list[tuple[bytes, bytes]]) -> None:
+    found = accepted(*parameters)
+
+    assert ("fail", "ticket 7", (("search_path", "app"),)) == (found.hold_mode, found.reason, found.settings)
+    assert not any(b"hold" in name or b"reason" in name for name, _ in server_parameters("r", "d", ANNA, found))
+
+
+def test_a_client_that_says_nothing_to_the_proxy_leaves_it_the_choice() -> None:
+    assert (None, None) == (accepted().hold_mode, accepted().reason)
+    assert accepted((b"querywarden.reason", b" ")).reason is None
+    assert 500 == len(accepted((b"querywarden.reason", b"x" * 900)).reason or "")
+
+
+@pytest.mark.parametrize("value", [b"", b"never", b"wait,fail", b"1"])
+def test_a_way_to_be_held_that_there_is_not_is_refused(value: bytes) -> None:
+    found = read((b"querywarden.hold", value))
+
+    assert isinstance(found, ParameterRefused)
+    assert found.sqlstate == "22023"
+
+
+@pytest.mark.parametrize(
     "parameter",
     [
         (b"client_encoding", b"LATIN1"),

@@ -4,10 +4,10 @@ import pytest
 from tests.model.statement_desk import fields_of
 
 from querywarden.errors import ReasonCode
-from querywarden.model.decision import Deny, Hold
+from querywarden.model.decision import Deny
 from querywarden.model.facts import Unanalysable
 from querywarden.postgresql.messages.frontend import decode_bind, decode_parse, decode_query
-from querywarden.postgresql.refusal import NO_APPROVALS, refusal_of, refusal_of_text, substitute
+from querywarden.postgresql.refusal import refusal_of, refusal_of_text, substitute
 
 AUDIT_ID = "0192f000-0000-7000-8000-000000000001"
 
@@ -15,11 +15,6 @@ AUDIT_ID = "0192f000-0000-7000-8000-000000000001"
 def test_a_denial_tells_sentence_rule_audit_id_and_a_way_forward() -> None:
     told = fields_of(refusal_of(Deny("baseline.x", ReasonCode.DESTRUCTIVE, "It drops.", "Do else."), AUDIT_ID).error()[5:])
     assert ("ERROR", "42501", "It drops.", f"Rule baseline.x. Audit id {AUDIT_ID}.", "Do else.") == tuple(told[code] for code in "SCMDH")
-
-
-def test_a_hold_says_that_it_was_refused_and_why() -> None:
-    told = fields_of(refusal_of(Hold("baseline.x", ReasonCode.APPROVAL_REQUIRED, "It needs an approval.", "Ask."), AUDIT_ID).error()[5:])
-    assert ("42501", f"It needs an approval. {NO_APPROVALS}") == (told["C"], told["M"])
 
 
 def test_a_syntax_error_reads_as_the_servers_own() -> None:

@@ -221,8 +221,8 @@ def test_a_result_ends_at_the_row_limit_of_its_principal(chunk: int, name: str) 
     for at in range(0, len(answer), chunk):
         desk.from_server(answer[at : at + chunk])
     shown = desk.to_client()
-    assert "TDDDEZ" == kinds_of(shown)
-    assert "54000" == fields_of(shown[4][1])["C"]
+    assert "TDDDNEZ" == kinds_of(shown)
+    assert "54000" == fields_of(shown[5][1])["C"]
     assert [effect for effect in desk.effects if isinstance(effect, fx.ForwardCancel)]
     assert 3 == desk.bodies("db.query.completed")[-1]["rows"]
 
@@ -231,7 +231,7 @@ def test_a_result_that_just_fits_the_row_limit_is_whole() -> None:
     desk = Desk(kind=PrincipalKind.AGENT, policy=replace(BASELINE, limits_default=(replace(BASELINE.limits_default[0], rows_max=3),)))
     desk.from_client(query("select name from products"))
     desk.from_server(row_description(("name", PRODUCTS, 2, TEXT)), row(b"soap"), row(b"soap"), row(b"soap"), complete("SELECT 3"), ready())
-    assert "TDDDCZ" == kinds_of(desk.to_client())
+    assert "TDDDNCZ" == kinds_of(desk.to_client())
 
 
 def test_the_end_of_a_session_tells_how_much_it_carried() -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import StatementFacts, Verb
+from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.policy.baseline import BASELINE
 from querywarden.postgresql.verdicts import STATEMENTS_KEPT_MAX, TEXT_CHARACTERS_MAX, ByFacts, Verdicts
 
 FACTS = StatementFacts(Verb.SELECT, "SELECT ?")
+PRINCIPAL = Principal("alice", "https://idp.example", PrincipalKind.HUMAN)
 CATALOGUE = Catalogue(generation="g", relations={})
 
 
@@ -37,6 +39,8 @@ def test_what_is_kept_is_bounded_in_number_and_in_length() -> None:
     "change",
     [
         {"policy": dataclasses.replace(BASELINE)},
+        {"phase": 1},
+        {"principal": dataclasses.replace(PRINCIPAL)},
         {"catalogue": Catalogue(generation="g", relations={})},
         {"catalogue": None},
         {"is_opaque": True},
@@ -45,7 +49,14 @@ def test_what_is_kept_is_bounded_in_number_and_in_length() -> None:
 )
 def test_verdicts_are_forgotten_with_what_they_rest_on(change: dict[str, object]) -> None:
     verdicts = Verdicts()
-    basis: dict[str, object] = {"policy": BASELINE, "catalogue": CATALOGUE, "is_opaque": False, "has_code": False}
+    basis: dict[str, object] = {
+        "policy": BASELINE,
+        "phase": 0,
+        "principal": PRINCIPAL,
+        "catalogue": CATALOGUE,
+        "is_opaque": False,
+        "has_code": False,
+    }
     verdicts.rest_on(**basis)  # type: ignore[arg-type]
     verdicts.known.keep(FACTS, True)
     verdicts.rest_on(**basis)  # type: ignore[arg-type]

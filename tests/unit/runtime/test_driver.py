@@ -6,16 +6,20 @@ import asyncio
 import gc
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from querywarden.approval.request import HeldStatement
 from querywarden.errors import DependencyFailure, IdentityRejected, PeerViolation
 from querywarden.gate.permit import Housekeeping
 from querywarden.model.catalogue import Catalogue
+from querywarden.model.decision import ApprovalTerms, WaitMode
 from querywarden.model.facts import Unanalysable
 from querywarden.model.limits import Limits
 from querywarden.model.principal import Principal, PrincipalKind
+from querywarden.model.resource import Database, Environment
 from querywarden.runtime.driver import SessionDriver
 from querywarden.runtime.metrics import Metrics
 from querywarden.runtime.services import Services
@@ -71,6 +75,24 @@ class FakeJournal:
             callback(self.answer)
 
 
+class FakeEntry:
+    def __init__(self) -> None:
+        self.principal = ALICE
+        self.refusal: str | None = None
+        self.deliver: Any = None
+        self.credentials: Any = None
+        self.calls: list[str] = []
+
+    async def prepare(self) -> None:
+        self.calls.append("prepare")
+
+    def logged_in(self) -> None:
+        self.calls.append("logged_in")
+
+    def leave(self) -> None:
+        self.calls.append("leave")
+
+
 class FakeWorld:
     """Stand-ins for everything that a driver asks of the process."""
 
@@ -83,6 +105,10 @@ class FakeWorld:
         self.loaded = Catalogue("1", {})
         self.changed: list[str] = []
         self.watched: list[Any] = []
+        self.entry = FakeEntry()
+        self.asked: dict[int, Any] = {}
+        self.withdrawn: list[tuple[int, str]] = []
+        self.spent: list[Any] = []
 
     async def verify(self, credential: bytes, database: str, peer_ip: str) -> Principal:
         if credential == b"broken":
@@ -96,6 +122,18 @@ class FakeWorld:
     def watch(self, principal: Principal, on_ended: Any) -> Callable[[], None]:
         self.watched.append(on_ended)
         return lambda: self.watched.remove(on_ended)
+
+    def enter(self, session_id: str, principal: Principal, database: str, client_ip: str, deliver: Any) -> FakeEntry:
+        self.entry.deliver = deliver
+        self.entry.credentials = (session_id, principal, database, client_ip)
+        return self.entry
+
+    def open(self, ticket: int, held: Any, answer: Any) -> Any:
+        self.asked[ticket] = answer
+        return lambda cause: self.withdrawn.append((ticket, cause))
+
+    def spend(self, principal: Principal, database: str, *, statements: int, rows: int, bytes: int) -> None:  # noqa: A002
+        self.spent.append((principal, database, statements, rows, bytes))
 
     async def connect(self, database: str, side: Side) -> bytes | None:
         if self.unavailable:
@@ -145,7 +183,7 @@ class Bench:
         limits = Limits(high_water_bytes=high_water)
         world: Any = self.world
         journal: Any = self.journal
-        services = Services(journal, world, world, world, world, world, self.metrics, limits, self.watch)
+        services = Services(journal, world, world, world, world, world, world, world, world, self.metrics, limits, self.watch)
         self.client.close()
         ours, self.client = socket.socketpair()
         ours.setblocking(False)
@@ -519,6 +557,30 @@ async def test_analysis_and_cancel_are_answered(bench: Bench) -> None:
     assert bench.world.cancelled == [(42, b"key!")]
 
 
+async def test_a_cancel_outlives_the_session_that_asked_for_it(bench: Bench) -> None:
+    """A session that is killed ends at once; the server is still to be told to stop its statement."""
+    may_go = asyncio.Event()
+
+    async def cancel(database: str, process_id: int, key: bytes, server: Side | None) -> None:
+        await may_go.wait()
+        bench.world.cancelled.append((process_id, key))
+
+    bench.world.cancel = cancel  # type: ignore[method-assign]
+    session = connect_first(
+        lambda happened: [fx.ForwardCancel(42, b"key!"), fx.CloseClient(), fx.CloseServer()] if isinstance(happened, ev.AccessEnded) else []
+    )
+    driver = await bench.start(session)
+    await session.until(bool)
+    driver.deliver(ev.AccessEnded("Ended.", at_once=True))
+    await bench.wait_end()
+    assert bench.world.cancelled == []
+    may_go.set()
+    async with asyncio.timeout(5):
+        while not bench.world.cancelled:
+            await asyncio.sleep(0)
+    assert bench.world.cancelled == [(42, b"key!")]
+
+
 async def test_login_is_counted_when_the_session_says_so(bench: Bench) -> None:
     session = FakeSession(lambda _: [fx.ClearTimer("login")])
     driver = await bench.start(session)
@@ -548,6 +610,90 @@ async def test_a_crash_after_the_login_is_recorded(bench: Bench) -> None:
     await bench.wait_end()
     assert [(kind, body["reason"], body["session"]) for kind, body in bench.journal.records] == [("conn.closed", "internal", "s-1")]
     assert "secret-42" not in str(bench.journal.records)
+
+
+HELD = HeldStatement(
+    ALICE, Database("shop", Environment.PRODUCTION), "s-1", "a-1", WaitMode.WAIT, "bulk", "It changes many rows.", ApprovalTerms(), "v1",
+    "delete from t", "delete from t", "delete",
+)  # fmt: skip
+
+
+async def test_requests_for_approvals_go_to_the_desk_and_its_answers_to_the_session(bench: Bench) -> None:
+    session = FakeSession(lambda happened: [fx.RequestApproval(5, HELD)] if isinstance(happened, ev.ClientBytes) else [])
+    await bench.start(session, leftover=b"go")
+    bench.world.asked[5](ev.ApprovalOpened(5, "ABC", 10.0, "here"))
+    bench.world.asked[5](ev.ApprovalSettled(5, "ABC", ev.ApprovalOutcome.GRANTED))
+    assert session.seen[1:] == [ev.ApprovalOpened(5, "ABC", 10.0, "here"), ev.ApprovalSettled(5, "ABC", ev.ApprovalOutcome.GRANTED)]
+    assert bench.world.withdrawn == []
+
+
+async def test_a_withdrawn_request_is_answered_no_more(bench: Bench) -> None:
+    def answer(happened: ev.Input) -> list[fx.Effect]:
+        if happened == ev.ClientBytes(memoryview(b"go")):
+            return [fx.RequestApproval(5, HELD), fx.WithdrawApproval(5, "cancelled"), fx.WithdrawApproval(6, "cancelled")]
+        return []
+
+    session = FakeSession(answer)
+    await bench.start(session, leftover=b"go")
+    bench.world.asked[5](ev.ApprovalUnavailable(5, "no store"))
+    assert session.seen == [b"go"]
+    assert bench.world.withdrawn == [(5, "cancelled")]
+
+
+async def test_what_still_waits_at_the_end_of_a_session_is_withdrawn(bench: Bench) -> None:
+    session = FakeSession(lambda happened: [fx.RequestApproval(5, HELD)] if isinstance(happened, ev.ClientBytes) else [])
+    driver = await bench.start(session, leftover=b"go")
+    driver.abort()
+    await bench.wait_end()
+    assert bench.world.withdrawn == [(5, "client_gone")]
+
+
+async def test_budgets_hear_what_was_spent(bench: Bench) -> None:
+    session = FakeSession(lambda happened: [fx.Spend(1, 20, 300)] if isinstance(happened, ev.ClientBytes) else [])
+    session.principal = ALICE
+    driver = await bench.start(session)
+    driver.database = "shop"
+    await _send(bench.client, b"x")
+    await session.until(bool)
+    assert bench.world.spent == [(ALICE, "shop", 1, 20, 300)]
+
+
+async def test_a_session_enters_with_the_access_it_was_given_and_leaves_at_its_end(bench: Bench) -> None:
+    oncall = replace(ALICE, groups=frozenset({"oncall"}))
+    bench.world.entry.principal = oncall
+    session = FakeSession(
+        lambda happened: [fx.ClearTimer("login")] if isinstance(happened, ev.CredentialVerified) else [],
+        [fx.VerifyCredential(b"good", "shop")],
+    )
+    session.principal = oncall
+    driver = await bench.start(session)
+    await session.until(bool)
+    assert session.seen == [ev.CredentialVerified(oncall)]
+    assert bench.world.entry.credentials == ("s-1", ALICE, "shop", "127.0.0.1")
+    bench.world.entry.deliver(ev.PrincipalChanged(ALICE))
+    assert session.seen[1:] == [ev.PrincipalChanged(ALICE)]
+    assert driver.principal == ALICE
+    driver.abort()
+    await bench.wait_end()
+    assert bench.world.entry.calls == ["prepare", "logged_in", "leave"]
+
+
+async def test_who_may_not_come_in_is_told_why_and_no_server_is_asked(bench: Bench) -> None:
+    bench.world.entry.refusal = "Your access is blocked."
+
+    def answer(happened: ev.Input) -> list[fx.Effect]:
+        match happened:
+            case ev.CredentialVerified():
+                return [fx.ConnectServer("shop")]
+            case ev.AccessEnded():
+                return [fx.CloseClient(), fx.CloseServer()]
+        return []
+
+    session = FakeSession(answer, [fx.VerifyCredential(b"good", "shop")])
+    await bench.start(session)
+    await bench.wait_end()
+    assert session.seen == [ev.CredentialVerified(ALICE), ev.AccessEnded("Your access is blocked.")]
+    assert bench.world.server_end is None
 
 
 class _Nothing(list[Any]):

@@ -105,7 +105,7 @@ class House:
 
     def make_driver(self, startup: StartupMessage, peer: Peer, bound: str | None, side: Side, deadline: float) -> SessionDriver:
         nothing: Any = None
-        services = Services(nothing, nothing, nothing, nothing, nothing, nothing, self.metrics, self.limits, self.watch)
+        services = Services(*[nothing] * 9, self.metrics, self.limits, self.watch)
         session = EchoSession(startup, (100 + len(self.sessions), b"k" * 4))
         self.sessions.append(session)
         self.peers.append(peer)

@@ -8,8 +8,9 @@ from querywarden.model.facts import Expression, Hazard
 from querywarden.postgresql.analysis.conditions import Truth, truth_of
 from querywarden.postgresql.analysis.expressions import describe, describe_list, describe_query, unknown
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
+from querywarden.postgresql.analysis.keys import key_equalities, values_rows
 from querywarden.postgresql.analysis.parse import Node
-from querywarden.postgresql.analysis.queries import read_common_tables, read_from_item, read_query, row_names
+from querywarden.postgresql.analysis.queries import read_common_tables, read_from_item, read_query
 
 
 @reads("InsertStmt")
@@ -21,6 +22,9 @@ def read_insert(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     gatherer.walk(body.get("cols"), scope)
     if query is not None:
         read_query(gatherer, query, scope)
+    gatherer.values_rows = values_rows(query)
+    gatherer.column_names.update(columns)
+    gatherer.has_star |= not columns and query is not None
     conflict = body.get("onConflictClause", {})
     gatherer.walk(conflict, scope)
     assignments = () if query is None else _inserted(gatherer, query, columns)
@@ -37,6 +41,7 @@ def read_update(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         read_from_item(gatherer, item, scope)
     gatherer.walk([body["targetList"], body.get("whereClause")], scope)
     gatherer.assignments = _assigned(gatherer, body["targetList"])
+    gatherer.key_equalities = key_equalities(body, body.get("fromClause", ()))
     _judge_condition(gatherer, body, body.get("fromClause", ()), scope)
     _end(gatherer, body, scope)
 
@@ -48,6 +53,7 @@ def read_delete(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     for item in body.get("usingClause", ()):
         read_from_item(gatherer, item, scope)
     gatherer.walk(body.get("whereClause"), scope)
+    gatherer.key_equalities = key_equalities(body, body.get("usingClause", ()))
     _judge_condition(gatherer, body, body.get("usingClause", ()), scope)
     _end(gatherer, body, scope)
 
@@ -64,6 +70,9 @@ def read_merge(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     for item in body["mergeWhenClauses"]:
         clause = item["MergeWhenClause"]
         gatherer.walk(clause, scope)
+        gatherer.has_star |= clause["commandType"] == "CMD_INSERT" and "targetList" not in clause
+        if clause["commandType"] == "CMD_DELETE":
+            gatherer.hazards.add(Hazard.MERGE_DELETE)
         assignments += _merged(gatherer, clause)
         if clause["commandType"] in ("CMD_UPDATE", "CMD_DELETE") and _hits_all(clause, joined, targets, body):
             gatherer.hazards.add(Hazard.TAUTOLOGICAL)
@@ -86,11 +95,11 @@ def _end(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     for option in returning.get("options", ()):
         gatherer.aliases.add(option["ReturningOption"]["value"])
     gatherer.walk(returning["exprs"], scope)
-    gatherer.outputs = describe_list(returning["exprs"], row_names(gatherer))
+    gatherer.outputs = describe_list(returning["exprs"], gatherer.row_names())
 
 
 def _inserted(gatherer: Gatherer, query: Node, columns: list[str]) -> tuple[Expression, ...] | None:
-    outputs = describe_query(query, row_names(gatherer))
+    outputs = describe_query(query, gatherer.row_names())
     if outputs is None or not columns:
         return outputs
     names = [*columns, *[None] * len(outputs)]
@@ -102,7 +111,8 @@ def _inserted(gatherer: Gatherer, query: Node, columns: list[str]) -> tuple[Expr
 def _assigned(gatherer: Gatherer, targets: Any) -> tuple[Expression, ...]:
     if not targets:
         return ()
-    rows = row_names(gatherer)
+    rows = gatherer.row_names()
+    gatherer.column_names.update([target["ResTarget"]["name"] for target in targets])
     return tuple(describe(target["ResTarget"]["val"], rows, target["ResTarget"]["name"]) for target in targets)
 
 
@@ -111,8 +121,9 @@ def _merged(gatherer: Gatherer, clause: Node) -> list[Expression]:
     values = clause.get("values")
     if values is None:
         return list(_assigned(gatherer, targets)) if clause["commandType"] == "CMD_UPDATE" else []
-    rows = row_names(gatherer)
+    rows = gatherer.row_names()
     names: list[str | None] = [target["ResTarget"]["name"] for target in targets] or [None] * len(values)
+    gatherer.column_names.update([name for name in names if name is not None])
     if len(names) != len(values):
         return [unknown(None)]
     return [describe(value, rows, name) for name, value in zip(names, values, strict=True)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from querywarden.model.facts import Analysis, StatementFacts, Unanalysable
+from querywarden.model.facts import Analysis, Hazard, StatementFacts, Unanalysable
 from querywarden.postgresql.analysis import changes, definitions, queries, utilities
 from querywarden.postgresql.analysis.gather import Gatherer
 from querywarden.postgresql.analysis.normalise import normalise
 from querywarden.postgresql.analysis.parse import Node, parse
+from querywarden.postgresql.analysis.probes import find_probes
 
 READING = (queries, changes, utilities, definitions)
 """The modules that say how each type of statement is read."""
@@ -24,7 +25,8 @@ def analyse(text: bytes) -> Analysis:
     if isinstance(parsed, Unanalysable):
         return parsed
     try:
-        return tuple([_facts(tree, text, start, end) for tree, start, end in parsed])
+        alone = len(parsed) == 1
+        return tuple([_facts(tree, text, start, end, alone) for tree, start, end in parsed])
     except (RecursionError, MemoryError):
         return Unanalysable("too_complex", "the statement is nested too deeply", "54001")
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
@@ -32,7 +34,9 @@ def analyse(text: bytes) -> Analysis:
         return Unanalysable("unknown_statement", "the statement has a form that is not known", "42501")
 
 
-def _facts(tree: Node, text: bytes, start: int, end: int) -> StatementFacts:
-    gatherer = Gatherer(normalise(text[start:end], tree), start, end)
+def _facts(tree: Node, text: bytes, start: int, end: int, alone: bool) -> StatementFacts:
+    gatherer = Gatherer(normalise(text[start:end], tree), start, end, find_probes(tree))
     gatherer.read_statement(tree, _NOTHING_IN_SCOPE)
+    if not alone:
+        gatherer.hazards.add(Hazard.MULTI_STATEMENT)
     return gatherer.facts()

@@ -10,10 +10,18 @@ from querywarden.postgresql.analysis.expressions import describe
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.queries import make_table
-from querywarden.postgresql.analysis.settings import statement_changes
+from querywarden.postgresql.analysis.settings import hazards_of_change, statement_changes
 from querywarden.postgresql.analysis.statements import DROPPING_COMMANDS, PRIVILEGE_COMMANDS, kind_of
 from querywarden.postgresql.analysis.utilities import judge_language, mark_temporary
 
+_NOT_OF_COLUMNS = frozenset(
+    {
+        "AT_DropConstraint", "AT_ValidateConstraint", "AT_AlterConstraint", "AT_ClusterOn", "AT_SetTableSpace", "AT_EnableTrig",
+        "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_DisableTrig", "AT_EnableRule", "AT_EnableAlwaysRule", "AT_EnableReplicaRule",
+        "AT_DisableRule", "AT_SetAccessMethod",
+    }
+)  # fmt: skip
+"""ALTER TABLE commands that name something other than a column."""
 _RELATIONS = frozenset({"table", "view", "materialized_view", "index", "sequence", "foreign_table"})
 _TABLES = frozenset({"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"})
 _PARTS_OF_RELATIONS = frozenset({"trigger", "rule", "policy"})
@@ -120,6 +128,13 @@ def _read_function_options(gatherer: Gatherer, options: Any) -> None:
             gatherer.hazards.add(Hazard.CODE_LOADING)
 
 
+@reads("AlterRoleSetStmt", "AlterDatabaseSetStmt")
+def read_stored_setting(gatherer: Gatherer, body: Node, scope: Scope) -> None:
+    """ALTER ROLE or DATABASE … SET: sessions to come start with it, so that it changes none of this one."""
+    for change in statement_changes(body["setstmt"]):
+        gatherer.hazards |= hazards_of_change(change)
+
+
 @reads("DefineStmt")
 def read_define(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH …: functions that it names run when it is used."""
@@ -149,6 +164,9 @@ def read_alter_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
             gatherer.hazards.add(Hazard.DESTRUCTIVE_DDL)
         elif subtype in PRIVILEGE_COMMANDS:
             gatherer.hazards.add(Hazard.PRIVILEGE)
+        column = command.get("def", {}).get("ColumnDef", {}).get("colname") if subtype == "AT_AddColumn" else command.get("name")
+        if column is not None and subtype not in _NOT_OF_COLUMNS:
+            gatherer.column_names.add(column)
         gatherer.walk(command, scope)
 
 
@@ -176,6 +194,7 @@ def read_rename(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     relation = body.get("relation")
     if body["renameType"] == "OBJECT_COLUMN" and body.get("relationType") in _TABLES:
         # Most classes rest on names: what is renamed is stored under another one.
+        gatherer.column_names |= {body["subname"], body["newname"]}
         gatherer.assignments = (Expression(frozenset({body["subname"]}), is_plain_column=True, target=body["newname"]),)
     if relation is not None:
         gatherer.write(relation)
@@ -216,6 +235,7 @@ def read_comment(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """COMMENT ON and SECURITY LABEL ON: a comment on a column can change what is masked."""
     item = body.get("object", {})
     if body["objtype"] == "OBJECT_COLUMN" and "List" in item:
+        gatherer.column_names.add(item["List"]["items"][-1]["String"]["sval"])
         item = {"List": {"items": item["List"]["items"][:-1]}}
     kind = kind_of(body["objtype"]) or ""
     gatherer.object_kind = kind
@@ -240,6 +260,8 @@ def read_grant(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     for item in body.get("objects", ()):
         if "RangeVar" in item:
             gatherer.write(item["RangeVar"])
+    for item in body.get("privileges", ()):
+        gatherer.column_names.update(name["String"]["sval"] for name in item["AccessPriv"].get("cols", ()))
 
 
 def _judge_kind(gatherer: Gatherer, kind: str) -> None:

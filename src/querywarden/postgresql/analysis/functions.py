@@ -6,6 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from querywarden.model.facts import Hazard
+from querywarden.model.functions import LARGE_OBJECT
 from querywarden.model.resource import FunctionName
 
 
@@ -17,14 +18,7 @@ def _names(file: str) -> frozenset[str]:
 HARMLESS = _names("harmless_functions.txt")
 OTHERS = _names("other_functions.txt")
 SYSTEM_RELATIONS = _names("system_relations.txt")
-
-LARGE_OBJECT = frozenset(
-    {
-        "lo_creat", "lo_create", "lo_open", "loread", "lowrite", "lo_close", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64",
-        "lo_unlink", "lo_get", "lo_put", "lo_from_bytea", "lo_truncate", "lo_truncate64",
-    }
-)  # fmt: skip
-"""Functions of large objects: neither harmless nor a hazard; rules name them."""
+TOTAL = _names("total_functions.txt")
 
 AGGREGATES = frozenset(
     {
@@ -34,6 +28,17 @@ AGGREGATES = frozenset(
         "range_intersect_agg", "any_value", "regr_count", "regr_slope", "regr_intercept",
     }
 )  # fmt: skip
+
+MULTIPLYING = frozenset(
+    {
+        "generate_series", "generate_subscripts", "unnest", "regexp_matches", "regexp_split_to_table", "string_to_table", "aclexplode",
+        "json_array_elements", "json_array_elements_text", "json_each", "json_each_text", "json_object_keys", "json_populate_recordset",
+        "json_to_recordset", "jsonb_array_elements", "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text", "jsonb_object_keys",
+        "jsonb_populate_recordset", "jsonb_to_recordset", "jsonb_path_query", "jsonb_path_query_tz", "ts_debug", "ts_parse",
+        "ts_token_type", "ts_stat", "xmltable",
+    }
+)  # fmt: skip
+"""Functions of the server's own that give rows."""
 
 _FILE = frozenset({Hazard.FILE_ACCESS, Hazard.DANGEROUS_FUNCTION})
 _NETWORK = frozenset({Hazard.NETWORK, Hazard.DANGEROUS_FUNCTION})
@@ -103,12 +108,6 @@ _EXTENSION_BY_PREFIX = (
     ("plpgsql_check", _DYNAMIC),
 )
 """Functions of well-known extensions, which may stand in any schema."""
-
-
-@lru_cache(maxsize=8192)
-def function_name(schema: str | None, name: str) -> FunctionName:
-    """The name of a function; made once for the names in common use."""
-    return FunctionName(schema, name)
 
 
 @lru_cache(maxsize=8192)

@@ -6,13 +6,13 @@ The walk keeps its own stack, so that depth costs no Python frame but at each ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from querywarden.model.facts import Expression, Hazard, SettingChange, StatementFacts, Verb
 from querywarden.model.resource import FunctionName, RelationName
-from querywarden.postgresql.analysis.functions import AGGREGATES, SYSTEM_RELATIONS, function_name, hazards_of_function
+from querywarden.postgresql.analysis.functions import SYSTEM_RELATIONS, hazards_of_function
 from querywarden.postgresql.analysis.joins import has_column, is_given
+from querywarden.postgresql.analysis.names import function_name, relation_name
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.settings import argument_change, hazards_of_change
 from querywarden.postgresql.analysis.statements import STATEMENTS
@@ -37,27 +37,23 @@ def reads(*types: str) -> Callable[[Reader], Reader]:
     return register
 
 
-@lru_cache(maxsize=8192)
-def relation_name(schema: str | None, name: str) -> RelationName:
-    """The name of a relation; made once for the names in common use."""
-    return RelationName(schema, name)
-
-
 class Gatherer:
     """What has been seen of one statement so far; `facts` closes it."""
 
     __slots__ = (
-        "aliases", "assignments", "attribute_names", "cast_types", "children", "cursor_is_held", "end", "from_is_plain",
-        "functions", "hazards", "is_aggregated", "is_from_stdin", "normalised", "object_kind", "operators", "outputs", "reads",
-        "settings", "start", "subject_name", "transaction", "verb", "writes",
+        "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names", "cursor_is_held", "end",
+        "from_is_plain", "functions", "has_star", "hazards", "is_from_stdin", "key_equalities", "normalised", "object_kind", "operators",
+        "outputs", "probes", "reads", "settings", "start", "subject_name", "tables", "transaction", "values_rows", "verb", "writes",
     )  # fmt: skip
 
     visits: ClassVar[dict[str, Callable[[Gatherer, Any, Scope, Callable[[Any], None]], None] | None]] = {}
 
-    def __init__(self, normalised: str, start: int, end: int) -> None:
+    def __init__(self, normalised: str, start: int, end: int, probes: tuple[Expression, ...] = ()) -> None:
+        """Args: `probes` are those of the whole statement; each part of it is given them all, since names lead from one to another."""
         self.normalised = normalised
         self.start = start
         self.end = end
+        self.probes = probes
         self.verb = Verb.UNKNOWN
         self.reads: set[RelationName] = set()
         self.writes: set[RelationName] = set()
@@ -65,6 +61,14 @@ class Gatherer:
         self.operators: set[str] = set()
         self.cast_types: set[str] = set()
         self.attribute_names: set[str] = set()
+        self.column_names: set[str] = set()
+        self.bare_names: set[str] = set()
+        """The names that stand alone, which may be those of rows."""
+        self.has_star = False
+        self.tables: dict[str, list[Node]] = {}
+        """The queries of the common tables by name; several may have one, at different places."""
+        self.key_equalities: frozenset[str] = frozenset()
+        self.values_rows: int | None = None
         self.hazards: set[Hazard] = set()
         self.settings: list[SettingChange] = []
         self.outputs: tuple[Expression, ...] | None = None
@@ -75,7 +79,6 @@ class Gatherer:
         self.subject_name: str | None = None
         self.transaction: str | None = None
         self.is_from_stdin = False
-        self.is_aggregated = False
         self.cursor_is_held = False
         self.children: list[StatementFacts] = []
 
@@ -107,7 +110,7 @@ class Gatherer:
 
     def read_child(self, node: Node, scope: Scope) -> StatementFacts:
         """Read a statement inside this one: its facts become a child's, and are counted as this one's too."""
-        child = Gatherer(self.normalised, self.start, self.end)
+        child = Gatherer(self.normalised, self.start, self.end, self.probes)
         child.read_statement(node, scope)
         facts = child.facts()
         self.children.append(facts)
@@ -117,6 +120,9 @@ class Gatherer:
         self.operators |= child.operators
         self.cast_types |= child.cast_types
         self.attribute_names |= child.attribute_names
+        self.column_names |= child.column_names
+        self.bare_names |= child.bare_names
+        self.has_star |= child.has_star
         self.hazards |= child.hazards
         self.settings += child.settings
         self.aliases |= child.aliases
@@ -125,12 +131,24 @@ class Gatherer:
 
     def facts(self) -> StatementFacts:
         """The facts as seen so far, immutable."""
+        if not self.has_star and self.bare_names:
+            self.has_star = not self.bare_names.isdisjoint(self.row_names())
         return StatementFacts(
             self.verb, self.normalised, self.start, self.end, frozenset(self.reads), frozenset(self.writes), frozenset(self.functions),
             frozenset(self.operators), frozenset(self.cast_types), frozenset(self.hazards), tuple(self.settings), self.outputs,
             self.assignments, frozenset(self.aliases), self.from_is_plain, self.object_kind, self.subject_name, self.transaction,
             self.is_from_stdin, self.cursor_is_held, tuple(self.children), frozenset(self.attribute_names),
+            frozenset(self.column_names), self.has_star, self.probes, self.key_equalities, self.values_rows,
         )  # fmt: skip
+
+    def row_names(self) -> set[str]:
+        """The names that may mean a whole row: aliases, relations, and what RETURNING and ON CONFLICT call the rows."""
+        names = {relation.name for relation in self.reads}
+        names.update([relation.name for relation in self.writes])
+        names |= self.aliases
+        if self.writes:
+            names.update(("old", "new", "excluded"))
+        return names
 
     def read(self, relation: Node, scope: Scope) -> None:
         """Count a RangeVar as read, unless it names a common table expression."""
@@ -162,6 +180,7 @@ class Gatherer:
         self.aliases.add(alias["aliasname"])
         if "colnames" in alias:
             self.from_is_plain = False
+            self.has_star = True
 
     def call(self, schema: str | None, name: str, arguments: int) -> None:
         """Count a function as called."""
@@ -211,8 +230,6 @@ def _visit_call(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[An
         gatherer.functions.add(function_name(schema, name))
     else:
         gatherer.call(schema, name, len(arguments))
-    if name in AGGREGATES and "over" not in body:
-        gatherer.is_aggregated = True
     if name == "set_config" and schema in (None, "pg_catalog"):
         change = argument_change(arguments)
         if change is None:
@@ -248,17 +265,39 @@ def _visit_type(gatherer: Gatherer, type_name: Any, scope: Scope, push: Callable
 
 def _visit_column(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[Any], None]) -> None:
     fields = body["fields"]
-    if len(fields) > 1 and "String" in fields[-1]:
-        gatherer.attribute_names.add(fields[-1]["String"]["sval"])
+    last = fields[-1].get("String")
+    if last is None:
+        gatherer.has_star = True
+        return
+    name = last["sval"]
+    gatherer.column_names.add(name)
+    if len(fields) > 1:
+        gatherer.attribute_names.add(name)
+    else:
+        gatherer.bare_names.add(name)
 
 
 def _visit_indirection(gatherer: Gatherer, steps: list[Node], scope: Scope, push: Callable[[Any], None]) -> None:
-    gatherer.attribute_names.update(step["String"]["sval"] for step in steps if "String" in step)
+    fields = [step["String"]["sval"] for step in steps if "String" in step]
+    gatherer.attribute_names.update(fields)
+    gatherer.column_names.update(fields)
+    gatherer.has_star |= any("A_Star" in step for step in steps)
     push([step for step in steps if "String" not in step])
 
 
 def _visit_operator_name(gatherer: Gatherer, names: list[Node], scope: Scope, push: Callable[[Any], None]) -> None:
     gatherer.operators.add(names[-1]["String"]["sval"])
+
+
+def _visit_index_element(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[Any], None]) -> None:
+    if "name" in body:
+        gatherer.column_names.add(body["name"])
+    push(body)
+
+
+def _visit_column_list(gatherer: Gatherer, names: Any, scope: Scope, push: Callable[[Any], None]) -> None:
+    """Columns that a constraint names."""
+    gatherer.column_names.update(name["String"]["sval"] for name in names if "String" in name)
 
 
 def _visit_case(gatherer: Gatherer, body: Node, scope: Scope, push: Callable[[Any], None]) -> None:
@@ -332,6 +371,10 @@ Gatherer.visits.update(
         "operName": _visit_operator_name,
         "useOp": _visit_operator_name,
         "CaseExpr": _visit_case,
+        "IndexElem": _visit_index_element,
+        "fk_attrs": _visit_column_list,
+        "pk_attrs": _visit_column_list,
+        "keys": _visit_column_list,
         "RangeVar": _visit_relation,
         "relation": _visit_inline_relation,
         "pktable": _visit_relation,

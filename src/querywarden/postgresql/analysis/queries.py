@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from querywarden.model.facts import Hazard, Verb
 from querywarden.postgresql.analysis.expressions import describe_query
+from querywarden.postgresql.analysis.extent import has_groups, is_limited, is_small
+from querywarden.postgresql.analysis.functions import AGGREGATES
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.joins import is_unlinked
 from querywarden.postgresql.analysis.parse import Node
@@ -24,8 +27,8 @@ def read_select(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         gatherer.read_child({"SelectStmt": query}, scope)
         return
     read_query(gatherer, with_settings_named(body), scope)
-    gatherer.outputs = describe_query(body, row_names(gatherer))
-    if "limitCount" not in body and "groupClause" not in body and gatherer.reads and not gatherer.is_aggregated:
+    gatherer.outputs = describe_query(body, gatherer.row_names())
+    if gatherer.reads and not is_limited(body) and not _has_groups(gatherer, body):
         gatherer.hazards.add(Hazard.NO_LIMIT)
 
 
@@ -44,11 +47,23 @@ def read_query(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         if items is not None:
             for item in items:
                 read_from_item(gatherer, item, visible)
-            if is_unlinked(items, query.get("whereClause")):
+            if is_unlinked(items, query.get("whereClause"), partial(_is_small_table, gatherer, visible)):
                 gatherer.hazards.add(Hazard.CROSS_JOIN)
         if "intoClause" in query:
             make_table(gatherer, query["intoClause"], "table")
         gatherer.walk(query, visible, without=_NOT_WALKED)
+
+
+def _is_small_table(gatherer: Gatherer, visible: Scope, name: str) -> bool:
+    """Whether a name is a common table in sight that gives a row or a list of values, whichever of that name is meant."""
+    return name in visible and name in gatherer.tables and all(map(is_small, gatherer.tables[name]))
+
+
+def _has_groups(gatherer: Gatherer, body: Node) -> bool:
+    if "groupClause" not in body and "larg" not in body and "havingClause" not in body:
+        # Most queries call no aggregate at all, wherever it might stand.
+        return any(function.name in AGGREGATES for function in gatherer.functions) and has_groups(body)
+    return has_groups(body)
 
 
 def make_table(gatherer: Gatherer, into: Node, kind: str) -> None:
@@ -59,16 +74,6 @@ def make_table(gatherer: Gatherer, into: Node, kind: str) -> None:
     gatherer.hazards.add(Hazard.SCHEMA_CHANGE)
     gatherer.outputs = None
     gatherer.object_kind = f"temporary_{kind}" if relation.get("relpersistence") == "t" else kind
-
-
-def row_names(gatherer: Gatherer) -> set[str]:
-    """The names that may mean a whole row: aliases, relations, and what RETURNING and ON CONFLICT call the rows."""
-    names = {relation.name for relation in gatherer.reads}
-    names.update(relation.name for relation in gatherer.writes)
-    names |= gatherer.aliases
-    if gatherer.writes:
-        names.update(("old", "new", "excluded"))
-    return names
 
 
 def read_common_tables(gatherer: Gatherer, clause: Node, scope: Scope) -> Scope:
@@ -84,6 +89,7 @@ def read_common_tables(gatherer: Gatherer, clause: Node, scope: Scope) -> Scope:
         query = table["ctequery"]
         if "SelectStmt" in query:
             read_query(gatherer, query["SelectStmt"], visible)
+            gatherer.tables.setdefault(table["ctename"], []).append(query["SelectStmt"])
         else:
             gatherer.hazards.add(Hazard.DATA_MODIFYING_CTE)
             gatherer.read_child(query, visible)
@@ -121,6 +127,8 @@ def _read_join(gatherer: Gatherer, join: Node, scope: Scope) -> None:
             gatherer.add_alias(join[field])
     if join.get("isNatural") or "usingClause" in join:
         gatherer.operators.add("=")
+        gatherer.has_star |= join.get("isNatural", False)
+        gatherer.column_names.update(name["String"]["sval"] for name in join.get("usingClause", ()))
     gatherer.walk(join.get("quals"), scope)
 
 

@@ -27,6 +27,12 @@ _ANALYSIS_SETTINGS = frozenset(
 )  # fmt: skip
 _ANALYSIS_PREFIXES = ("querywarden.", "log_", "debug_", "trace_", "auto_explain.", "plpgsql.", "pgaudit.")
 
+REASON_SETTING = "querywarden.reason"
+HOLD_SETTING = "querywarden.hold"
+"""What a client may say to the proxy itself, by SET and at start-up, and in no other way."""
+HOLD_MODES = frozenset({"wait", "fail"})
+REASON_CHARACTERS_MAX = 500
+
 _ON = frozenset({"on", "true", "yes", "1"})
 _UTF8 = frozenset({"utf8", "unicode"})
 _QUIET_LEVELS = frozenset({"notice", "warning", "error"})
@@ -57,6 +63,28 @@ def statement_changes(body: Node) -> list[SettingChange]:
         # Not known from the text: as good as any value.
         return [SettingChange(name, "" if name in _KEPT_VALUES else None, is_local)]
     return [_change(name, value, is_local)]
+
+
+def own_change(body: Node) -> SettingChange | None:
+    """The change of a VariableSetStmt to one of the client's own settings of the proxy; None for any other, and for values not allowed."""
+    name, kind = body.get("name", "").lower(), body["kind"]
+    if name not in (REASON_SETTING, HOLD_SETTING):
+        return None
+    is_local = body.get("is_local", False)
+    if kind in ("VAR_RESET", "VAR_SET_DEFAULT"):
+        return SettingChange(name, None, is_local)
+    values = [_constant(argument) for argument in body.get("args", ())]
+    if kind != "VAR_SET_VALUE" or len(values) != 1 or values[0] is None:
+        return None
+    if name == REASON_SETTING:
+        return SettingChange(name, clean_reason(values[0]), is_local)
+    mode = values[0].lower()
+    return SettingChange(name, mode, is_local) if mode in HOLD_MODES else None
+
+
+def clean_reason(text: str) -> str:
+    """A reason as it is kept: on one line, and no longer than is of use."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:REASON_CHARACTERS_MAX]
 
 
 def argument_change(arguments: list[Node] | tuple[Node, ...]) -> SettingChange | None:

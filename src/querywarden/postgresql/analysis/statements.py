@@ -38,7 +38,7 @@ STATEMENTS: dict[str, Shape] = {
     "MergeStmt": _shape(Verb.MERGE),
     "TruncateStmt": _shape(Verb.TRUNCATE, _DROPS, kind="table"),
     "CopyStmt": _shape(Verb.COPY_OUT),
-    "LockStmt": _shape(Verb.LOCK),
+    "LockStmt": _shape(Verb.LOCK, kind="table"),
     # Sessions.
     "TransactionStmt": _shape(Verb.TRANSACTION),
     "PrepareStmt": _shape(Verb.PREPARE),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from querywarden.model.facts import Hazard, SettingChange, Verb
+from querywarden.postgresql.analysis.extent import takes_all
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.parse import Node
-from querywarden.postgresql.analysis.settings import statement_changes
+from querywarden.postgresql.analysis.settings import own_change, statement_changes
 
 _CURSOR_WITH_HOLD = 0x0020
+_SHARE_LOCK = 5
+"""The number of the lock mode SHARE: from it on up, a lock keeps others from writing."""
 
 _TRUSTED_LANGUAGES = frozenset({"sql", "plpgsql", "plperl", "pltcl", "plv8", "plcoffee", "plls", "pllua", "plr", "plprql"})
 
@@ -43,6 +46,10 @@ def read_set(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """SET and RESET; SET TRANSACTION too, which is one of several settings."""
     if body["kind"] in ("VAR_RESET", "VAR_RESET_ALL"):
         gatherer.verb = Verb.RESET
+    own = own_change(body)
+    if own is not None:
+        gatherer.settings.append(own)
+        return
     for change in statement_changes(body):
         gatherer.change_setting(change)
 
@@ -131,9 +138,11 @@ def read_copy(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         gatherer.is_from_stdin = True
     if "query" in body:
         child = gatherer.read_child(body["query"], scope)
-        if child.verb is Verb.SELECT and _is_whole(body["query"]["SelectStmt"]):
+        if child.verb is Verb.SELECT and takes_all(body["query"]["SelectStmt"]):
             gatherer.hazards.add(Hazard.WHOLE_RELATION_EXPORT)
         return
+    gatherer.column_names.update(name["String"]["sval"] for name in body.get("attlist", ()))
+    gatherer.has_star = "attlist" not in body
     if is_in:
         gatherer.write(body["relation"])
         gatherer.walk(body.get("whereClause"), scope)
@@ -142,26 +151,20 @@ def read_copy(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         gatherer.hazards.add(Hazard.WHOLE_RELATION_EXPORT)
 
 
-def _is_whole(query: Node) -> bool:
-    """Whether some arm of a query takes a relation without a condition or a limit."""
-    if "limitCount" in query:
-        return False
-    arms = [query]
-    while arms:
-        arm = arms.pop()
-        if "larg" in arm:
-            arms += (arm["larg"], arm["rarg"])
-        elif "fromClause" in arm and "whereClause" not in arm:
-            return True
-    return False
-
-
 @reads("TruncateStmt")
 def read_truncate(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """TRUNCATE of one or more relations."""
     for item in body["relations"]:
         gatherer.write(item["RangeVar"])
     mark_temporary(gatherer)
+
+
+@reads("LockStmt")
+def read_lock(gatherer: Gatherer, body: Node, scope: Scope) -> None:
+    """LOCK of one or more relations, which are told as read."""
+    gatherer.walk(body["relations"], scope)
+    if body["mode"] >= _SHARE_LOCK:
+        gatherer.hazards.add(Hazard.EXCLUSIVE_LOCK)
 
 
 @reads("DoStmt")

@@ -6,7 +6,8 @@ import pglast.ast
 import pytest
 
 from querywarden.model.facts import Hazard, Verb
-from querywarden.postgresql.analysis.functions import HARMLESS, LARGE_OBJECT, OTHERS, SYSTEM_RELATIONS, hazards_of_function
+from querywarden.model.functions import LARGE_OBJECT
+from querywarden.postgresql.analysis.functions import HARMLESS, OTHERS, SYSTEM_RELATIONS, hazards_of_function
 from querywarden.postgresql.analysis.gather import READERS, Gatherer
 from querywarden.postgresql.analysis.statements import STATEMENTS
 

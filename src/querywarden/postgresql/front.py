@@ -1,0 +1,92 @@
+"""The message in front: what is known of it while it waits to be admitted, and everything behind it waits too.
+
+A hold is a state of this message, not a suspended frame: a cancel, a disconnect or a settled approval changes what is here, and the next
+look at the message goes on from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from querywarden.gate.gate import Act
+from querywarden.postgresql.probe import Probe
+from querywarden.session.inputs import ApprovalOpened, ApprovalSettled
+
+
+class Withdrawal(StrEnum):
+    """Why the wait for an approval has ended without an answer."""
+
+    CANCELLED = "cancelled"
+    CLIENT_GONE = "client_gone"
+    SERVER_GONE = "server_gone"
+    DRAINING = "draining"
+    ACCESS_ENDED = "access_ended"
+    POLICY_CHANGED = "policy_changed"
+    TRANSACTION_OVER = "transaction_over"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the server's planner expects of one statement. Secrets: the plan quotes the statement's literals."""
+
+    rows: int | None = None
+    plan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdleLimit:
+    """How long the server lets the session idle, and by which setting, while a statement is held."""
+
+    seconds: float
+    setting: str
+
+
+@dataclass(slots=True, eq=False)
+class OpenHold:
+    """The question that is put to approvers for the message: what it rests on, and how far it has come.
+
+    `acts` are those of the held statements, by their place in the text; `records` the numbers of their `decided` records.
+    """
+
+    ticket: int
+    rule: str
+    policy_version: str
+    sentence: str
+    fails: bool
+    acts: dict[int, Act]
+    records: Sequence[int]
+    is_asked: bool = False
+    opened: ApprovalOpened | None = None
+    settled: ApprovalSettled | None = None
+    unavailable: str | None = None
+
+    @property
+    def audit_id(self) -> str:
+        """The id of the first `decided` record."""
+        return next(iter(self.acts.values())).audit_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether approvers have been asked, and the answer is still awaited."""
+        return self.is_asked and self.settled is None and self.unavailable is None
+
+
+@dataclass(slots=True, eq=False)
+class Front:
+    """The message in front.
+
+    `is_in_segment`: the server has got a part of the client's segment already, so that no Sync of ours may come between.
+    """
+
+    is_in_segment: bool
+    has_flushed: bool = False
+    probe: Probe | None = None
+    has_settings: bool = False
+    idle_limit: IdleLimit | None = None
+    search_path: str = ""
+    planned: dict[int, Planned] = field(default_factory=dict)
+    hold: OpenHold | None = None
+    withdrawn: Withdrawal | None = None
+    """Set when the client has given up: the message is refused."""

@@ -1,0 +1,236 @@
+"""The planner's estimate: EXPLAIN of a statement that is not decided yet, asked in the client's own session and hidden from it.
+
+Asked once everything before the statement has been answered: outside a transaction in a read-only one of our own, inside one under a
+savepoint that is made read-only, and rolled back; with a time-out. In the middle of a segment that the server has begun to work on there
+is neither, so EXPLAIN stands alone. Nothing is executed: EXPLAIN plans.
+Spec: PostgreSQL 18, "EXPLAIN", "Pipelining"; the transaction's mode comes back with the end of the subtransaction.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from querywarden.gate.permit import Housekeeping
+from querywarden.model.facts import StatementFacts, Verb
+from querywarden.postgresql.error_response import ErrorFields
+from querywarden.postgresql.expected import Awaited, Expected
+from querywarden.postgresql.framing import encode
+from querywarden.postgresql.front import Front, IdleLimit, Planned
+from querywarden.postgresql.judgement_wait import MustWait
+from querywarden.postgresql.outgoing import ToServer
+from querywarden.postgresql.prepared import Portal
+from querywarden.postgresql.probe import Answer, Probe, Step
+from querywarden.postgresql.session_state import IDLE, SessionState
+
+SECONDS_MAX = 2
+"""The server's time for one plan; planning takes milliseconds, hundreds of partitions some more."""
+PLAN_CHARACTERS_MAX = 64 * 1024
+"""A plan longer than this is not shown to approvers; its estimate counts all the same."""
+
+_EXPLAINABLE = frozenset({Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE, Verb.EXECUTE, Verb.DECLARE})
+_SAVEPOINT = b"querywarden_probe"
+_SEARCH_PATH = Step(b"SHOW search_path")
+_TRANSACTION_TIMEOUT_SINCE = 17
+_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?")
+_UNIT_SECONDS = {None: 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class SegmentFailed(Exception):
+    """A hidden exchange in the client's own segment has ended with an error: the server skips to the next Sync. Secrets: its text."""
+
+    def __init__(self, error: ErrorFields) -> None:
+        super().__init__(error.sqlstate.decode("ascii", "replace"))
+        self.error = error
+
+
+def settle_before(state: SessionState, has_segment: bool) -> Front:
+    """The message in front, once everything before it has been answered.
+
+    Args: `has_segment`: it belongs to a segment of extended queries, whose messages wait with it where that can be.
+    Raises: MustWait.
+    """
+    front = state.front
+    if front is None:
+        is_begun = state.is_mid_segment and not (has_segment and state.to_server.keep_back(state.registry.segment))
+        front = state.front = Front(is_in_segment=is_begun)
+    if front.is_in_segment and not front.has_flushed:
+        front.has_flushed = True
+        state.queue(ToServer(encode(b"H", b""), Housekeeping.FLUSH))
+    if not state.to_server.is_quiet or len(state.expected) > state.to_server.kept_entries:
+        raise MustWait
+    return front
+
+
+def plan_of(state: SessionState, index: int, text: bytes, facts: StatementFacts, portal: Portal | None) -> Planned:
+    """What the planner expects of a statement, the one at this place of the message in front.
+
+    Raises: MustWait until the server has answered.
+    """
+    front = settle_before(state, portal is not None)
+    known = front.planned.get(index)
+    if known is not None:
+        return known
+    step = explain_step(text, facts, portal)
+    if step is None or state.transaction == b"E":
+        found = front.planned[index] = Planned()
+        return found
+    if front.probe is None:
+        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe(_around(state, step)))
+    probe = front.probe
+    assert probe is not None
+    if probe.is_done < len(probe.answers):
+        raise MustWait
+    front.probe = None
+    found = front.planned[index] = _planned(probe.answers[0 if front.is_in_segment else _explain_at(state)])
+    if front.is_in_segment:
+        _fail_segment(probe)
+    else:
+        _take_settings(state, front, probe)
+    return found
+
+
+def ask_settings(state: SessionState, front: Front) -> None:
+    """See where the server looks for names, and how long it lets the session idle while a statement is held.
+
+    Raises: MustWait until the server has answered.
+    """
+    if front.has_settings:
+        return
+    if front.probe is None:
+        _ask(state, front, Probe([_SEARCH_PATH], True) if front.is_in_segment else Probe(_around(state, None)))
+    probe = front.probe
+    assert probe is not None
+    if probe.is_done < len(probe.answers):
+        raise MustWait
+    front.probe = None
+    if front.is_in_segment:
+        _fail_segment(probe)
+        front.search_path, front.has_settings = probe.answers[0].text() or "", True
+    else:
+        _take_settings(state, front, probe)
+
+
+def _take_settings(state: SessionState, front: Front, probe: Probe) -> None:
+    answers = probe.answers[_limits_at(state) :]
+    front.idle_limit = _idle_limit(state, answers[1:])
+    front.search_path, front.has_settings = answers[0].text() or "", True
+
+
+def _fail_segment(probe: Probe) -> None:
+    """In a segment an error of ours is the segment's: the server skips to the next Sync now."""
+    error = probe.answers[0].error
+    if error is not None:
+        raise SegmentFailed(error)
+
+
+def _ask(state: SessionState, front: Front, probe: Probe) -> None:
+    front.probe = probe
+    entry = Expected(Awaited.PROBE, probe=probe)
+    state.expected.add_before(entry, state.to_server.kept_entries)
+    state.to_server.add_before_kept(ToServer(probe.data, Housekeeping.ESTIMATE, entry=entry))
+    raise MustWait
+
+
+def explain_step(text: bytes, facts: StatementFacts, portal: Portal | None) -> Step | None:
+    """The step that asks for a statement's plan; None where it has none, or its parameters aren't known any more."""
+    if facts.verb not in _EXPLAINABLE or not text:
+        return None
+    explain = b"EXPLAIN (FORMAT JSON) " + text
+    if portal is None:
+        return Step(explain)
+    arguments = portal.arguments
+    if arguments is None or portal.prepared is None or portal.prepared.is_of_sql:
+        return None
+    return Step(explain, portal.prepared.parameter_types, arguments.parameter_formats, arguments.parameters)
+
+
+# The steps around EXPLAIN, and where the answers lie.
+
+
+def _opening(state: SessionState) -> list[Step]:
+    timeout = Step(b"SET LOCAL statement_timeout = '%ds'" % SECONDS_MAX)
+    if state.transaction == IDLE:
+        return [Step(b"BEGIN READ ONLY"), timeout]
+    return [Step(b"SAVEPOINT " + _SAVEPOINT), Step(b"SET LOCAL transaction_read_only = on"), timeout]
+
+
+def _settings(state: SessionState) -> list[str]:
+    if state.transaction == IDLE:
+        return ["idle_session_timeout"]
+    names = ["idle_in_transaction_session_timeout"]
+    return [*names, "transaction_timeout"] if state.server_major >= _TRANSACTION_TIMEOUT_SINCE else names
+
+
+def _around(state: SessionState, explain: Step | None) -> list[Step]:
+    shows = [_SEARCH_PATH, *(Step(b"SHOW " + name.encode()) for name in _settings(state))]
+    if state.transaction == IDLE:
+        closing = [Step(b"ROLLBACK")]
+    else:
+        closing = [Step(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT), Step(b"RELEASE SAVEPOINT " + _SAVEPOINT)]
+    # EXPLAIN comes last, since it is the step that may fail.
+    return [*_opening(state), *shows, *([] if explain is None else [explain]), *closing]
+
+
+def _limits_at(state: SessionState) -> int:
+    return len(_opening(state))
+
+
+def _explain_at(state: SessionState) -> int:
+    return _limits_at(state) + 1 + len(_settings(state))
+
+
+def _idle_limit(state: SessionState, answers: list[Answer]) -> IdleLimit | None:
+    """The shortest of the server's time-outs that runs while nothing is sent."""
+    found = []
+    for name, answer in zip(_settings(state), answers, strict=False):
+        seconds = duration(answer.text() or "0")
+        if seconds:
+            found.append(IdleLimit(seconds, name))
+    return min(found, key=lambda limit: limit.seconds, default=None)
+
+
+def duration(text: str) -> float:
+    """The seconds of a setting's value as SHOW gives it, such as `30s` or `5min`; 0 for none."""
+    match = _DURATION.fullmatch(text.strip())
+    return 0.0 if match is None else max(0.0, float(match[1]) * _UNIT_SECONDS[match[2]])
+
+
+def _planned(answer: Answer) -> Planned:
+    text = answer.text()
+    if text is None:
+        return Planned()
+    try:
+        plan = orjson.loads(text)
+        rows = rows_of(plan[0]["Plan"])
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+        return Planned()
+    return Planned(rows, text if len(text) <= PLAN_CHARACTERS_MAX else None)
+
+
+def rows_of(plan: dict[str, object]) -> int:
+    """The rows that a plan returns or, where it changes rows, the most that one of its steps changes.
+
+    A ModifyTable counts no rows of its own without RETURNING: what it is fed with is what it changes.
+    """
+    best = _number(plan)
+    pending = [plan]
+    while pending:
+        node = pending.pop()
+        children = [child for child in _children(node) if isinstance(child, dict)]
+        if node.get("Node Type") == "ModifyTable":
+            fed = sum(_number(child) for child in children if child.get("Parent Relationship") in ("Outer", "Member"))
+            best = max(best, fed)
+        pending.extend(children)
+    return best
+
+
+def _children(node: dict[str, object]) -> list[object]:
+    children = node.get("Plans", [])
+    return children if isinstance(children, list) else []
+
+
+def _number(node: dict[str, object]) -> int:
+    rows = node.get("Plan Rows", 0)
+    return int(rows) if isinstance(rows, (int, float)) else 0
