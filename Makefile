@@ -11,7 +11,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; \
 	then echo $$name; break; fi; done)
 
-.PHONY: help setup demo test check lint types imports bench profile lock clean
+.PHONY: help setup demo test check lint types imports corpus bench profile lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ imports: setup ## the import rings
 	$(BIN)/lint-imports
 
 check: lint types imports test ## what CI runs: ruff, mypy, import-linter, all tests
+
+DIALECT ?= pg
+SERVER ?= 18
+CASES ?= tests/adversarial/corpus/$(DIALECT).yaml
+corpus: setup ## the SQL corpus against the proxy: DIALECT=pg CASES=FILE SERVER=15|16|18; ARGS are those of the runner
+	$(BIN)/python tests/adversarial/corpus/against_$(DIALECT).py --server $(SERVER) --cases $(CASES) $(ARGS)
 
 bench: setup ## ratios against a direct connection and pgbouncer; ARGS are those of benchmarks/run.py
 	$(BIN)/python -m benchmarks.run $(ARGS)

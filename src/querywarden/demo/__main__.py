@@ -14,12 +14,14 @@ from querywarden.demo.device_flow import LoginTrouble
 from querywarden.demo.program import ProxyTrouble
 from querywarden.demo.servers import ServerTrouble
 from querywarden.demo.site import Site
-from querywarden.demo.tour import Disappointment, play
+from querywarden.demo.terminal import Disappointment
+from querywarden.demo.tour import play
 
 
 def _invitation(site: Site) -> str:
     psql = site.psql_words()
     alice = site.write_token("alice", site.developer_token("alice"))
+    erin = site.write_token("erin", site.developer_token("erin"))
     agent = site.write_token("agent", site.agent_token())
     program = f"{shlex.quote(sys.executable)} -m querywarden"
 
@@ -34,7 +36,7 @@ def _invitation(site: Site) -> str:
             "As a developer (alice, with a token from the demo's identity provider, good for an hour):",
             line("alice", alice),
             "",
-            "As an AI agent (a service token, read-only):",
+            "As an AI agent (a service token; it reads, and proposes corrections of products):",
             line("report-agent", agent),
             "",
             "Worth trying:",
@@ -42,6 +44,10 @@ def _invitation(site: Site) -> str:
             "    SELECT status, count(*), sum(total) FROM orders GROUP BY status;",
             "    DROP TABLE customers;            -- refused, with the reason",
             "    DELETE FROM orders;              -- refused: it names no rows",
+            "    UPDATE products SET price = 1 WHERE id = 1 /* reason: a try */;      -- waits until somebody else agrees",
+            "",
+            "Agree, or don't, as erin, in another terminal (requests are shown as they come; a approves, d denies):",
+            f"    {program} approvals watch --token-file {erin} -c {site.configuration}",
             "",
             "Watch the log in another terminal:",
             f"    {program} audit tail -f {site.audit_folder}",

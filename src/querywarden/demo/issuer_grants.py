@@ -25,7 +25,12 @@ from querywarden.identity.token import verify_jwt
 if TYPE_CHECKING:
     from querywarden.demo.issuer import Issuer
 
-DEMO_USERS: Mapping[str, tuple[str, ...]] = {"alice": ("developers",), "bob": ("analysts",), "carol": ("security",)}
+DEMO_USERS: Mapping[str, tuple[str, ...]] = {
+    "alice": ("developers",),
+    "bob": ("analysts",),
+    "carol": ("security",),
+    "erin": ("querywarden-approvers",),
+}
 """The demo's people and their groups; nobody has a password."""
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -17,9 +17,31 @@ from querywarden.demo.program import Proxy, ProxyTrouble, querywarden, write_con
 from querywarden.demo.servers import PostgresServer, ServerTrouble, free_port
 
 _POLICY = """\
-# Rules over the built-in baseline (see docs/reference/policy.md). The demo needs none: guardrails and masking are on without them.
+# Rules over the built-in baseline (see docs/how-to/write-a-policy.md). Guardrails and masking are on without them.
 version: 1
-rules: []
+
+# Who agrees to what is held: one person of this group (erin), within ten minutes.
+approvals: {approvers: [querywarden-approvers], quorum: 1, expires: 10m}
+
+rules:
+  - id: price-changes
+    effect: hold
+    verbs: [insert, update, merge]
+    columns: [public.products.price]
+    because: Prices change when two people agree.
+
+  - id: agents-propose
+    effect: allow
+    who: {kinds: [agent]}
+    verbs: [update]
+    writes: [public.products]
+    overrides: [baseline.agent_read_only]
+
+  - id: agents-are-looked-at
+    effect: hold
+    who: {kinds: [agent]}
+    properties: [changes_data]
+    because: What an agent would change, a person looks at first.
 """
 
 
@@ -77,6 +99,7 @@ class Site:
                 "policy": {"file": "policy.yaml"},
                 "masking": {"key_file": "masking.key"},
                 "audit": {"directory": str(self.audit_folder)},
+                "api": {"socket": "querywarden.sock"},
                 "admin": {"port": self.admin_port},
             },
         )
