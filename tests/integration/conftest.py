@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.integration.held_site import POLICY, Desk, set_up
 
 from querywarden.demo.certificates import CertificateFiles, write_certificates
 from querywarden.demo.installations import Psql, debian_psql, installations, wheel_psql
@@ -315,3 +316,27 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture(scope="module")
+def held_site(server18, issuer, certificates, site_class, tmp_path_factory) -> Iterator[Site]:
+    """One proxy for all of these tests; its log is verified when they have run."""
+    folder = tmp_path_factory.mktemp("holds")
+    (folder / "policy.yaml").write_text(POLICY)
+    site = site_class(server18, issuer, certificates, folder, policy={"file": "policy.yaml"}, approvals={"notice_seconds": 1})
+    site.proxy.start()
+    yield site
+    if site.proxy.is_running:
+        assert 0 == site.proxy.stop()
+    verified = site.verify()
+    assert 0 == verified.code, verified.out + verified.err
+
+
+@pytest.fixture
+def desk(held_site) -> Iterator[Desk]:
+    set_up(held_site.server)
+    desk = Desk(held_site)
+    yield desk
+    desk.close()
+    if not held_site.proxy.is_running:
+        held_site.proxy.start()

@@ -5,99 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import pq
 from tests.integration.approvers import Approver, Waiting
-
-if TYPE_CHECKING:
-    from tests.integration.conftest import Site
-
-POLICY = """version: 1
-approvals: {approvers: [dba], expires: 5m}
-rules:
-  - {id: deletes, effect: hold, verbs: [delete], writes: [parts], because: Deletes of parts are looked at.}
-  - {id: brief, effect: hold, verbs: [update], writes: [brief], approval: {expires: 2s}}
-  - {id: two, effect: hold, verbs: [update], writes: [ledger], approval: {quorum: 2}}
-  - {id: again, effect: hold, verbs: [delete], writes: [ledger], approval: {mode: fail}}
-  - {id: many, effect: hold, verbs: [update], writes: [parts], rows_over: 50}
-"""
-
-
-class Desk:
-    """A site with a policy that holds things, and its people."""
-
-    def __init__(self, site) -> None:
-        self.site = site
-        self.socket = site.folder / "data" / "querywarden.sock"
-        self._approvers: list[Approver] = []
-
-    def approver(self, subject: str = "erin", groups: tuple[str, ...] = ("dba",)) -> Approver:
-        approver = Approver(self.socket, self.site.token(subject, groups=list(groups)))
-        self._approvers.append(approver)
-        return approver
-
-    def open(self, subject: str = "alice", **options):
-        return self.site.through("shop", subject).connect(**options)
-
-    @contextlib.contextmanager
-    def connect(self, subject: str = "alice", **options) -> Iterator[psycopg.Connection]:
-        """A connection that is not closed under a thread which still waits on it."""
-        connection = self.open(subject, **options)
-        try:
-            yield connection
-        except BaseException:
-            with contextlib.suppress(Exception):
-                connection.cancel_safe(timeout=5)
-            time.sleep(1)
-            raise
-        finally:
-            connection.close()
-
-    def count(self, table: str = "parts") -> int:
-        return int(self.site.server.sql(f"SELECT count(*) FROM {table}", "people"))
-
-    def close(self) -> None:
-        for approver in self._approvers:
-            approver.close()
-
-
-def set_up(server) -> None:
-    server.sql(
-        "SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app; SET ROLE app;"
-        "CREATE TABLE parts (id int PRIMARY KEY, weight int); INSERT INTO parts SELECT n, n FROM generate_series(1, 100) n;"
-        "CREATE TABLE ledger (id int PRIMARY KEY, amount int); INSERT INTO ledger SELECT n, n FROM generate_series(1, 100) n;"
-        "CREATE TABLE brief (id int PRIMARY KEY, n int); INSERT INTO brief VALUES (1, 1);"
-        "ANALYZE;",
-        "people",
-    )
-
-
-@pytest.fixture(scope="module")
-def held_site(server18, issuer, certificates, site_class, tmp_path_factory) -> Iterator[Site]:
-    """One proxy for all of these tests; its log is verified when they have run."""
-    folder = tmp_path_factory.mktemp("holds")
-    (folder / "policy.yaml").write_text(POLICY)
-    site = site_class(server18, issuer, certificates, folder, policy={"file": "policy.yaml"}, approvals={"notice_seconds": 1})
-    site.proxy.start()
-    yield site
-    if site.proxy.is_running:
-        assert 0 == site.proxy.stop()
-    verified = site.verify()
-    assert 0 == verified.code, verified.out + verified.err
-
-
-@pytest.fixture
-def desk(held_site) -> Iterator[Desk]:
-    set_up(held_site.server)
-    desk = Desk(held_site)
-    yield desk
-    desk.close()
-    if not held_site.proxy.is_running:
-        held_site.proxy.start()
+from tests.integration.held_site import POLICY, Desk
 
 
 def delete(connection, number: int = 1, *, parameter: bool = False):
@@ -434,14 +347,10 @@ def test_the_policy_changes_while_holding(desk: Desk, change: str, wait_until) -
             erin.approve(erin.wait_for_request()["id"])
             assert 1 == waiting.result()
     assert (100 if change == "denies" else 99) == desk.count()
-    before = policy_changes(desk)
+    before = desk.policy_changes()
     policy.write_text(POLICY)
     desk.site.proxy.signal(signal.SIGHUP)
-    wait_until(lambda: policy_changes(desk) > before, "the first policy again")
-
-
-def policy_changes(desk: Desk) -> int:
-    return desk.site.proxy.log_file.read_text().count("policy.changed")
+    wait_until(lambda: desk.policy_changes() > before, "the first policy again")
 
 
 def test_fail_and_retry(desk: Desk) -> None:

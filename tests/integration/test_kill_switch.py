@@ -42,7 +42,7 @@ def policy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(make_site, policy: Path):
-    site = make_site(policy={"file": str(policy)})
+    site = make_site(policy={"file": str(policy)}, approvals={"mode": "wait"})
     fill(site)
     return site
 
@@ -196,7 +196,7 @@ def test_two_proxies_on_one_store(make_site, site, policy: Path, sink: _Sink, at
     """What waits at one proxy is approved at another; both tell webhooks, once."""
     hooks = [{"url": f"http://127.0.0.1:{sink.server_port}/hook", "secret": "shared"}]
     store = {"url": f"sqlite:///{site.folder / 'control.db'}"}
-    second = make_site(policy={"file": str(policy)}, control=store, webhooks=hooks)
+    second = make_site(policy={"file": str(policy)}, approvals={"mode": "wait"}, control=store, webhooks=hooks)
     erin = at_the_api(Approver(site.folder / "data" / "querywarden.sock", site.token("erin", groups=["dba"])))
     with second.through("shop", "alice").connect() as connection:
         waiting = Waiting(lambda: connection.execute("DELETE FROM parts WHERE id = 1").rowcount)
@@ -221,7 +221,7 @@ def control(server18) -> Iterator[str]:
 
 
 def test_a_store_that_goes_away_stops_holds_and_nothing_else(make_site, policy: Path, control: str, at_the_api) -> None:
-    site = make_site(policy={"file": str(policy)}, control={"url": control})
+    site = make_site(policy={"file": str(policy)}, approvals={"mode": "wait"}, control={"url": control})
     fill(site)
     erin = at_the_api(Approver(site.folder / "data" / "querywarden.sock", site.token("erin", groups=["dba"])))
     with site.through("shop", "alice").connect() as connection, site.through("shop", "bob").connect() as other:
