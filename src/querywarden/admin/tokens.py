@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from querywarden.config.models import Config
+from querywarden.config.models import Config, ControlSettings
 from querywarden.errors import ConfigurationError
 from querywarden.identity.service_token import RANDOM_BYTES, ServiceToken, issue_service_token
 from querywarden.model.principal import PrincipalKind
@@ -39,9 +39,9 @@ class TokenRequest:
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[ControlStore]:
+def open_store(control: ControlSettings) -> Iterator[ControlStore]:
     """The control store that a configuration names, closed at the end."""
-    store = ControlStore(config.control.url)
+    store = ControlStore(control.url)
     try:
         yield store
     finally:

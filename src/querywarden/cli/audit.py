@@ -17,7 +17,8 @@ from rich.console import Console
 from querywarden.admin.audit import UNKNOWN_OUTCOMES_SHOWN, NoLog, Verification, verify_log
 from querywarden.admin.audit_tail import FILTER_KEYS, Entry, Filter, LogReader
 from querywarden.cli.audit_lines import render, visible, visible_json
-from querywarden.config.loading import load_config
+from querywarden.config.loading import load_section
+from querywarden.config.models import AuditSettings
 from querywarden.errors import ConfigurationError
 from querywarden.storage.journal_layout import read_identity, segments
 
@@ -113,7 +114,7 @@ def _place(directory: Path | None, config: Path | None) -> Path:
         return directory
     if config is None:
         raise ConfigurationError("which log?", hint="give its directory, or a configuration file with -c")
-    return Path(load_config(config).audit.directory)
+    return Path(load_section(config, "audit", AuditSettings).directory)
 
 
 def _require_log(directory: Path) -> None:

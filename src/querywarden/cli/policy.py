@@ -21,7 +21,8 @@ from querywarden.admin.policy_simulation import days_of, simulate
 from querywarden.admin.policy_test import run_cases
 from querywarden.cli.audit_lines import visible
 from querywarden.cli.policy_lines import print_explanation, print_results, print_simulation, print_summary
-from querywarden.config.loading import load_config
+from querywarden.config.loading import load_section
+from querywarden.config.models import AuditSettings, PolicySettings
 from querywarden.errors import ConfigurationError
 from querywarden.model.decision import Estimate
 from querywarden.model.principal import Actor, Principal, PrincipalKind
@@ -153,7 +154,7 @@ def _failed(error: ConfigurationError) -> typer.Exit:
 
 def _policy_of(config: Path | None) -> Path | None:
     """The policy file of a configuration, if it has one."""
-    return None if config is None else load_config(config).policy.file
+    return None if config is None else load_section(config, "policy", PolicySettings).file
 
 
 def _log_of(log: Path | None, config: Path | None) -> Path:
@@ -161,7 +162,7 @@ def _log_of(log: Path | None, config: Path | None) -> Path:
         return log
     if config is None:
         raise ConfigurationError("which log?", hint="give its directory with --log, or a configuration file with -c")
-    return Path(load_config(config).audit.directory)
+    return Path(load_section(config, "audit", AuditSettings).directory)
 
 
 def _estimate(rows: str | None) -> Estimate | None:

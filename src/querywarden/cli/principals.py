@@ -12,7 +12,8 @@ from querywarden.admin.durations import seconds_of
 from querywarden.admin.tokens import open_store
 from querywarden.cli.proxy_api import DEFAULT_CONFIG, ConfigOption, JsonOption, told_errors
 from querywarden.cli.request_texts import console, moment, print_json, shown, table_of
-from querywarden.config.loading import load_config
+from querywarden.config.loading import load_section
+from querywarden.config.models import ControlSettings
 
 app = typer.Typer(help="Blocked principals: they can't log in, and their sessions end.", no_args_is_help=True)
 
@@ -29,7 +30,7 @@ def block(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Block a principal, also where it acts for others: no login, and its sessions end within a second."""
-    with told_errors(), open_store(load_config(config)) as store:
+    with told_errors(), open_store(load_section(config, "control", ControlSettings)) as store:
         seconds = None if valid_for is None else seconds_of(valid_for)
         sessions.block_principal(store, subject, issuer, sessions.operating_system_user(), reason, seconds)
     typer.echo(f"{shown(subject)} is blocked.")
@@ -38,7 +39,7 @@ def block(
 @app.command("unblock")
 def unblock(subject: SubjectArgument, issuer: IssuerOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let a blocked principal in again."""
-    with told_errors(), open_store(load_config(config)) as store:
+    with told_errors(), open_store(load_section(config, "control", ControlSettings)) as store:
         sessions.unblock_principal(store, subject, issuer, sessions.operating_system_user())
     typer.echo(f"{shown(subject)} is no longer blocked.")
 
@@ -46,7 +47,7 @@ def unblock(subject: SubjectArgument, issuer: IssuerOption = None, config: Confi
 @app.command("list")
 def list_(as_json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List blocked principals."""
-    with told_errors(), open_store(load_config(config)) as store:
+    with told_errors(), open_store(load_section(config, "control", ControlSettings)) as store:
         found = sessions.list_blocks(store)
     if as_json:
         print_json([asdict(each) for each in found])

@@ -13,7 +13,8 @@ import typer
 from querywarden.admin.api_client import ApiClient, ApiPlace, ApiRefused
 from querywarden.admin.problems import Problem
 from querywarden.cli.audit_lines import visible
-from querywarden.config.loading import load_config
+from querywarden.config.approval_settings import ApiSettings
+from querywarden.config.loading import load_section
 from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.model.secret import Secret
 
@@ -66,7 +67,7 @@ def told_errors() -> Iterator[None]:
 
 
 def _socket_of(config: Path) -> Path:
-    settings = load_config(config).api
+    settings = load_section(config, "api", ApiSettings)
     if not settings.enabled:
         raise ConfigurationError("the API is switched off", str(config), hint="set api.enabled to true, or use --url")
     return settings.socket

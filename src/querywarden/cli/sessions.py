@@ -11,7 +11,8 @@ from querywarden.admin import sessions
 from querywarden.admin.tokens import open_store
 from querywarden.cli.proxy_api import DEFAULT_CONFIG, ConfigOption, JsonOption, told_errors
 from querywarden.cli.request_texts import console, moment, print_json, shown, table_of
-from querywarden.config.loading import load_config
+from querywarden.config.loading import load_section
+from querywarden.config.models import ControlSettings
 
 app = typer.Typer(help="Open sessions of all proxies that share the control store.", no_args_is_help=True)
 
@@ -19,7 +20,7 @@ app = typer.Typer(help="Open sessions of all proxies that share the control stor
 @app.command("list")
 def list_(as_json: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List open sessions."""
-    with told_errors(), open_store(load_config(config)) as store:
+    with told_errors(), open_store(load_section(config, "control", ControlSettings)) as store:
         found = sessions.list_sessions(store)
     if as_json:
         print_json([asdict(each) for each in found])
@@ -47,7 +48,7 @@ def kill(
     """End sessions within a second; what they run is cancelled at the server."""
     if not ids and principal is None and database is None:
         raise typer.BadParameter("name a session, a --principal or a --database")
-    with told_errors(), open_store(load_config(config)) as store:
+    with told_errors(), open_store(load_section(config, "control", ControlSettings)) as store:
         killed = sessions.kill_sessions(
             store, sessions.operating_system_user(), reason, session_ids=ids or None, subject=principal, issuer=issuer, database=database
         )

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from querywarden.admin import tokens
-from querywarden.config.loading import load_config
+from querywarden.config.loading import load_config, load_section
+from querywarden.config.models import ControlSettings
 from querywarden.errors import ConfigurationError, DependencyFailure
 
 app = typer.Typer(help="Service tokens for agents and services.", no_args_is_help=True)
@@ -42,7 +43,7 @@ def create(
     with _told_errors():
         settings = load_config(config)
         tokens.require_enabled(settings)
-        with tokens.open_store(settings) as store:
+        with tokens.open_store(settings.control) as store:
             text, token = tokens.create_token(store, settings, request)
     # The token alone goes to stdout, so that a script can take it without cutting anything off.
     typer.echo(text)
@@ -59,7 +60,7 @@ def list_(
 ) -> None:
     """List all service tokens."""
     now = time.time()
-    with _told_errors(), tokens.open_store(load_config(config)) as store:
+    with _told_errors(), tokens.open_store(load_section(config, "control", ControlSettings)) as store:
         found = [tokens.token_summary(token, now) for token in store.list_tokens()]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -93,7 +94,7 @@ def revoke(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Revoke a service token at once: new logins are refused, open sessions end at their next statement."""
-    with _told_errors(), tokens.open_store(load_config(config)) as store:
+    with _told_errors(), tokens.open_store(load_section(config, "control", ControlSettings)) as store:
         revoked = tokens.revoke_token(store, token)
     typer.echo(f"Service token {revoked.name} (id {revoked.id}) is revoked.")
 

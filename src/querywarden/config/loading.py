@@ -6,15 +6,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from querywarden.config.approval_settings import ApiListenSettings
 from querywarden.config.models import Config, ListenerSettings, ServerSettings, Settings, is_loopback
 from querywarden.config.yaml_lines import KeyPath, LineMap, load_yaml, nearest_name, raise_with_lines, suggestion
 from querywarden.errors import ConfigurationError
 from querywarden.model.secret import Secret
+
+S = TypeVar("S", bound=Settings)
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 SOCKET_PATH_BYTES_MAX = 107
@@ -45,6 +47,26 @@ def load_config_and_source(path: str | Path, environment: Mapping[str, str] | No
     _check_identity(config, lines, file)
     _check_api(config, lines, file)
     return config, data
+
+
+def load_section(path: str | Path, name: str, settings: type[S], environment: Mapping[str, str] | None = None) -> S:
+    """Load one section of a configuration file, for commands that need no more: what the others say, secrets among it, isn't looked at.
+
+    Args: `name` is the section's, `settings` its model.
+    Raises: ConfigurationError, with file and line where it has one.
+    """
+    file = Path(path)
+    data, lines = load_yaml(file)
+    if not isinstance(data, dict):
+        raise ConfigurationError("the file holds no settings", str(file), 1, "it begins with listeners: and databases:")
+    said = data.get(name)
+    section = {} if said is None else _substitute(said, os.environ if environment is None else environment, lines, file, (name,))
+    whole = create_model("Part", __base__=Settings, **{name: (settings, ...)})  # type: ignore[call-overload]
+    try:
+        found: S = getattr(whole.model_validate({name: section}, context={"base": file.absolute().parent}), name)
+    except ValidationError as error:
+        raise_with_lines(error, lines, file, whole)
+    return found
 
 
 def server_password(server: ServerSettings) -> Secret | None:

@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def store(config: Config) -> Iterator[ControlStore]:
-    with open_store(config) as store:
+    with open_store(config.control) as store:
         yield store
 
 

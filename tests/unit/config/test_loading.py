@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from querywarden.config.approval_settings import WebhookEvent
-from querywarden.config.loading import load_config, server_password
-from querywarden.config.models import TlsMode
+from querywarden.config.approval_settings import ApiSettings, WebhookEvent
+from querywarden.config.loading import load_config, load_section, server_password
+from querywarden.config.models import ControlSettings, TlsMode
 from querywarden.errors import ConfigurationError
 from querywarden.model.decision import WaitMode
 from querywarden.model.limits import Limits
@@ -172,3 +172,20 @@ def test_the_example_is_valid() -> None:
     example = Path(__file__).parents[3] / "config" / "querywarden.example.yaml"
     config = load_config(example, {"SHOP_PASSWORD": "x"})
     assert "shop" in config.databases
+
+
+def test_a_section_alone_needs_none_of_the_others_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "querywarden.yaml"
+    file.write_text("databases: {shop: {server: {password: '${NOT_SET}'}}}\napi: {socket: q.sock}\n")
+    assert tmp_path / "q.sock" == load_section(file, "api", ApiSettings, {}).socket
+    assert f"sqlite:///{tmp_path}/data/control.db" == load_section(file, "control", ControlSettings, {}).url
+
+
+def test_a_mistake_in_a_section_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "querywarden.yaml"
+    file.write_text("listeners: []\napi:\n  sokcet: q.sock\n")
+    with pytest.raises(ConfigurationError, match=r":3: unknown key 'sokcet' in api \(did you mean socket\?\)"):
+        load_section(file, "api", ApiSettings, {})
+    file.write_text("control:\n  url: '${NOT_SET}'\n")
+    with pytest.raises(ConfigurationError, match=r":2: control\.url: the environment variable NOT_SET is not set"):
+        load_section(file, "control", ControlSettings, {})
