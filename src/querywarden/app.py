@@ -45,6 +45,7 @@ from querywarden.postgresql.session_context import RecordDurability, SessionCont
 from querywarden.postgresql.startup import StartupMessage
 from querywarden.runtime.access_watch import EXPIRED, AccessWatch
 from querywarden.runtime.analysers import Analysers
+from querywarden.runtime.api_rejections import ApiRejections
 from querywarden.runtime.cancel import SessionRegistry
 from querywarden.runtime.catalogue_loader import CatalogueLoader
 from querywarden.runtime.catalogue_source import PostgresCatalogueSource
@@ -271,7 +272,7 @@ class Proxy:
     def _api_services(self) -> ApiServices:
         """The use cases behind the API."""
         control, store = self.control, self.store
-        administrators = self.config.api.administrators
+        administrators, pending_max = self.config.api.administrators, self.config.approvals.pending_max
         resources = {name: account.resource for name, account in self.accounts.items()}
 
         def policy() -> Policy:
@@ -280,9 +281,12 @@ class Proxy:
         ballot = Ballot(store, control.calls, control.approvers, control.news, control.desk.changed, time.time)
         return ApiServices(
             self._verify_caller,
+            ApiRejections(self.writer).rejected,
             Approvals(ApprovalParts(store, control.calls, ballot, policy, time.time, administrators)),
             AccessRequests(
-                AccessParts(store, control.calls, policy, resources, time.time, os.urandom, control.news.requested, administrators)
+                AccessParts(
+                    store, control.calls, policy, resources, time.time, os.urandom, control.news.requested, administrators, pending_max
+                )
             ),
             SessionControl(store, control.calls, administrators),
         )

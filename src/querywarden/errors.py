@@ -57,6 +57,7 @@ class ReasonCode(StrEnum):
     APPROVAL_EXPIRED = "approval_expired"
     APPROVAL_WITHDRAWN = "approval_withdrawn"
     APPROVALS_UNAVAILABLE = "approvals_unavailable"
+    APPROVALS_PENDING = "approvals_pending"
     BULK_WRITE = "bulk_write"
     EXPORT = "export"
     CLASSIFIED_PREDICATE = "classified_predicate"
@@ -108,7 +109,16 @@ REASONS: dict[ReasonCode, Reason] = {
         "57014", 1317, "approval.withdrawn", "The wait for an approval was cancelled by the client or for it."
     ),
     ReasonCode.APPROVALS_UNAVAILABLE: Reason(
-        "57P03", 1105, "db.query.decided", "The statement needs an approval, and none can be asked for: the control store doesn't answer."
+        "57P03",
+        1105,
+        "db.query.decided",
+        "The statement needs an approval, and none can be asked for: the control store doesn't answer, or the log can't be written.",
+    ),
+    ReasonCode.APPROVALS_PENDING: Reason(
+        "53400",
+        1226,
+        "db.query.decided",
+        "The statement needs an approval, and its principal has as many requests pending as `approvals.pending_max` allows.",
     ),
     ReasonCode.BULK_WRITE: Reason("42501", 1142, "db.query.decided", "It changes many rows, as the server's planner expects."),
     ReasonCode.EXPORT: Reason("42501", 1142, "db.query.decided", "It exports or multiplies whole relations."),

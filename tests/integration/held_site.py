@@ -17,6 +17,8 @@ rules:
   - {id: two, effect: hold, verbs: [update], writes: [ledger], approval: {quorum: 2}}
   - {id: again, effect: hold, verbs: [delete], writes: [ledger], approval: {mode: fail}}
   - {id: many, effect: hold, verbs: [update], writes: [parts], rows_over: 50}
+  - {id: by-dba, effect: hold, verbs: [delete], writes: [brief]}
+  - {id: by-security, effect: hold, writes: [brief], verbs: [delete], approval: {approvers: [security]}}
 """
 
 

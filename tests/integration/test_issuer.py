@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from querywarden.admin.device_login import DevicePrompt, cache_token, device_login
 from querywarden.cli.login import login
+from querywarden.cli.proxy_api import api_client
 from querywarden.demo.certificates import write_certificates
 from querywarden.demo.issuer import CLIENT_ID, SCOPE, Issuer
 from querywarden.demo.issuer_grants import ACCESS_TOKEN, DEVICE_CODE, TOKEN_EXCHANGE
@@ -203,15 +204,25 @@ def test_refresh_token_is_good_once() -> None:
         assert "id_token" in first
 
 
-def test_login_command_prints_a_line_for_the_shell(tmp_path: Path) -> None:
+def test_login_command_keeps_the_token_and_prints_a_line_for_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
     app.command()(login)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("QUERYWARDEN_TOKEN", raising=False)
+    kept = tmp_path / "home" / ".config" / "querywarden" / "token"
     with Issuer(auto_approve="alice") as issuer:
         options = ["--issuer", issuer.url, "--client-id", CLIENT_ID]
+        printed = CliRunner().invoke(app, [*options, "--print"])
+        assert printed.exit_code == 0
+        assert re.fullmatch(r"[\w.-]+\n", printed.stdout)
+        assert "Open http" in printed.stderr
+        assert not kept.exists()
         shown = CliRunner().invoke(app, options)
-        assert shown.exit_code == 0
-        assert re.fullmatch(r"export PGPASSWORD=[\w.-]+\n", shown.stdout)
-        assert "Open http" in shown.stderr
+        assert (shown.exit_code, shown.stdout) == (0, f'export PGPASSWORD="$(cat {kept})"\n')
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        # The commands that need a token find it there.
+        client = api_client(tmp_path / "none.yaml", tmp_path / "none.sock", None, None, None)
+        assert client._token.reveal() == kept.read_bytes().strip()
         cache = tmp_path / "folder" / "token"
         cached = CliRunner().invoke(app, [*options, "--cache", str(cache)])
         assert cached.stdout == f'export PGPASSWORD="$(cat {cache})"\n'

@@ -15,6 +15,7 @@ from querywarden.admin.sessions import SessionControl
 from querywarden.api.application import ApiServices, make_application
 from querywarden.api.shield import Shield
 from querywarden.approval.opening import request_of
+from querywarden.approval.quorum import Present
 from querywarden.approval.request import ApprovalRequest, HeldStatement, Party, Vote
 from querywarden.approval.request_id import request_id
 from querywarden.errors import IdentityRejected
@@ -79,8 +80,8 @@ class Trusting:
     def __init__(self) -> None:
         self.gone: set[str] = set()
 
-    def check(self, requester: Party, terms: ApprovalTerms) -> Callable[[Vote], bool]:
-        return lambda vote: vote.approver.subject not in self.gone
+    def check(self, requester: Party, terms: ApprovalTerms) -> Present:
+        return lambda vote: None if vote.approver.subject in self.gone else vote.approver
 
 
 @dataclass
@@ -92,6 +93,7 @@ class World:
     news: News = field(default_factory=News)
     approvers: Trusting = field(default_factory=Trusting)
     changed: list[ApprovalRequest] = field(default_factory=list)
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     now: float = NOW
     services: ApiServices = field(init=False)
@@ -174,8 +176,9 @@ def make_world(folder: Path) -> World:
     databases = {"shop": Database("shop", Environment.PRODUCTION)}
     made.services = ApiServices(
         verify=verify,
+        rejected=lambda *found: made.rejected.append(found),
         approvals=Approvals(ApprovalParts(store, calls, ballot, current, clock, admins)),
-        access=AccessRequests(AccessParts(store, calls, current, databases, clock, draw, made.news.requested, admins)),
+        access=AccessRequests(AccessParts(store, calls, current, databases, clock, draw, made.news.requested, admins, 3)),
         sessions=SessionControl(store, calls, admins, clock),
     )
     made.app = Shield(make_application(made.services, made.stopping))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.model.statement_desk import Desk, split
 
+from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act
 from querywarden.model.decision import Allow
 from querywarden.model.facts import StatementFacts, Verb
@@ -25,11 +26,17 @@ SELECT = StatementFacts(Verb.SELECT, "SELECT", outputs=None)
 class LimitedDesk(Desk):
     """A desk whose statements are put in front of the server's answers, without asking a policy."""
 
-    def put(self, allow: Allow, portal: Portal | None = None, note: str | None = None, facts: StatementFacts = SELECT) -> Execution:
+    def put(
+        self,
+        allow: Allow,
+        portal: Portal | None = None,
+        by_budget: frozenset[ReasonCode] = frozenset(),
+        facts: StatementFacts = SELECT,
+    ) -> Execution:
         """A statement that the server is about to answer: a Query, or the Execute of a portal."""
         state = self.phase.state
         execution = Execution(
-            Act(f"audit-{state.records}"), facts, facts, allow, Durability.WRITTEN, False, self.now, portal=portal, budget_note=note
+            Act(f"audit-{state.records}"), facts, facts, allow, Durability.WRITTEN, False, self.now, portal=portal, budget_caps=by_budget
         )
         state.expected.add(Expected(Awaited.QUERY if portal is None else Awaited.EXECUTE, [execution], portal=portal))
         return execution

@@ -48,6 +48,20 @@ def outcome(policy: Policy, request: Request) -> tuple[int, str, str | None, tup
     return 0, next(rule.id for part, rule in left if part is parts[0] and not rule.is_observed), None, observed
 
 
+def has_agreed(policy: Policy, request: Request, people: list[frozenset[str]]) -> bool:
+    """Whether people with these groups are enough for a held statement: for each rule that holds it on its own."""
+    reveal = reveal_of(policy, request.principal, request.database, request.catalogue)
+    for part in parts_of(request.facts, request.catalogue, reveal, policy.trusted_functions, request.is_blind):
+        for rule in _left(policy, request, part):
+            if rule.effect != "hold" or rule.is_observed or _needs_nobody(policy, rule, part, request):
+                continue
+            terms = rule.terms or policy.approvals
+            agreeing = [groups for groups in people if any(fnmatchcase(group, glob) for group in groups for glob in terms.approvers)]
+            if len(agreeing) < terms.quorum:
+                return False
+    return True
+
+
 def _left(policy: Policy, request: Request, part: Part) -> list[Rule]:
     matching = [rule for rule in policy.rules if matches(rule, request, part)]
     fixed = [rule.id for rule in policy.rules if rule.is_fixed]

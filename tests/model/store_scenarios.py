@@ -23,7 +23,7 @@ from querywarden.approval.request import (
     StatementShown,
     Vote,
 )
-from querywarden.model.decision import ApprovalTerms, BudgetMetric, BudgetPeriod, WaitMode
+from querywarden.model.decision import Agreement, ApprovalTerms, BudgetMetric, BudgetPeriod, WaitMode
 from querywarden.model.principal import Actor, PrincipalKind
 from querywarden.storage.approval_store import STANDING_SECONDS_DEFAULT
 from querywarden.storage.control_store import (
@@ -32,6 +32,7 @@ from querywarden.storage.control_store import (
     Delivery,
     DuplicateRequest,
     OpenSession,
+    TooManyPending,
     UnknownRequest,
     Usage,
     VoteRefused,
@@ -88,6 +89,11 @@ def yes(by: Party, at: int = NOW + 1) -> Vote:
 
 def no(by: Party) -> Vote:
     return Vote(by, False, NOW + 1)
+
+
+def without(*subjects: str) -> Callable[[Vote], Party | None]:
+    """Approvers as they were, but for some who are gone."""
+    return lambda vote: None if vote.approver.subject in subjects else vote.approver
 
 
 def quorum(request: ApprovalRequest, count: int) -> ApprovalRequest:
@@ -204,9 +210,39 @@ def vote_of_who_lost_the_right_does_not_count(open_store: Opener) -> None:
     store = open_store()
     store.open_request(quorum(REQUEST, 2))
     store.vote(REQUEST.id, yes(BOB), NOW)
-    assert RequestState.PENDING is store.vote(REQUEST.id, yes(CAROL), NOW, lambda vote: vote.approver.subject != "bob").state
+    assert RequestState.PENDING is store.vote(REQUEST.id, yes(CAROL), NOW, without("bob")).state
     erin = replace(BOB, subject="erin")
-    assert RequestState.APPROVED is store.vote(REQUEST.id, yes(erin), NOW, lambda vote: vote.approver.subject != "bob").state
+    assert RequestState.APPROVED is store.vote(REQUEST.id, yes(erin), NOW, without("bob")).state
+
+
+def every_agreement_has_to_be_reached(open_store: Opener) -> None:
+    store = open_store()
+    asked = replace(REQUEST, terms=ApprovalTerms(("dba",), 2, also=(Agreement(("sec*",), 1),)))
+    store.open_request(asked)
+    assert asked == open_store().request(REQUEST.id)
+    assert RequestState.PENDING is store.vote(REQUEST.id, yes(BOB), NOW).state
+    assert RequestState.PENDING is store.vote(REQUEST.id, yes(CAROL), NOW).state
+    with pytest.raises(VoteRefused, match="none of the groups"):
+        store.vote(REQUEST.id, yes(DAVE), NOW)
+    erin = replace(DAVE, subject="erin", groups=frozenset({"security"}))
+    found = store.vote(REQUEST.id, yes(erin), NOW, lambda vote: replace(vote.approver, groups=frozenset({"security"})))
+    assert RequestState.PENDING is found.state  # Who was a dba is none any more.
+    frank = replace(DAVE, subject="frank", groups=frozenset({"security"}))
+    assert RequestState.APPROVED is store.vote(REQUEST.id, yes(frank), NOW).state
+
+
+def usable_approval_is_one_by_the_terms_of_today(open_store: Opener) -> None:
+    store = open_store()
+    approved(store)
+    both = replace(REQUEST.terms, also=(Agreement(("security",)),))
+    assert store.find_usable(REQUEST.fingerprint, NOW + 2, terms=both) is None
+    store.open_request(replace(REQUEST, id="SECOND01", terms=both))
+    store.vote("SECOND01", yes(CAROL), NOW + 1)
+    erin = replace(DAVE, subject="erin", groups=frozenset({"security"}))
+    store.vote("SECOND01", yes(erin), NOW + 1)
+    found = store.find_usable(REQUEST.fingerprint, NOW + 2, terms=both)
+    assert found is not None
+    assert "SECOND01" == found.id
 
 
 def votes_that_do_not_count_change_nothing(open_store: Opener) -> None:
@@ -261,7 +297,7 @@ def approval_ends_with_its_window(open_store: Opener) -> None:
 def usable_approval_needs_votes_that_stand(open_store: Opener) -> None:
     store = open_store()
     approved(store)
-    assert store.find_usable(REQUEST.fingerprint, NOW + 2, lambda _: False) is None
+    assert store.find_usable(REQUEST.fingerprint, NOW + 2, lambda _: None) is None
     assert store.find_usable("0" * 64, NOW + 2) is None
 
 
@@ -283,7 +319,7 @@ def standing_approval_is_for_others_and_by_others(open_store: Opener) -> None:
     found = find(REQUEST.statement_fingerprint, dave, NOW + 2)
     assert found is not None and REQUEST.id == found.id
     assert find(REQUEST.statement_fingerprint, {("x", "y"), ("bob", IDP)}, NOW + 2) is None
-    assert find(REQUEST.statement_fingerprint, dave, NOW + 2, lambda _: False) is None
+    assert find(REQUEST.statement_fingerprint, dave, NOW + 2, lambda _: None) is None
     assert find("0" * 64, dave, NOW + 2) is None
     assert [True, True, True, False] == [
         store.use(REQUEST.id, NOW + 2, is_standing=True), store.use(REQUEST.id, NOW + 2), store.use(REQUEST.id, NOW + 2, is_standing=True),
@@ -324,7 +360,7 @@ def reopened_request_asks_others(open_store: Opener) -> None:
     assert not store.reopen(WAITING.id, NOW + 2)
     found = store.request(WAITING.id)
     assert found == replace(WAITING, votes=(yes(BOB),))
-    assert RequestState.APPROVED is store.vote(WAITING.id, yes(CAROL), NOW + 3, lambda _: False).state
+    assert RequestState.APPROVED is store.vote(WAITING.id, yes(CAROL), NOW + 3, lambda _: None).state
     assert not store.reopen(WAITING.id, NOW + 1800)
     assert store.use(WAITING.id, NOW + 4)
     assert not store.reopen(WAITING.id, NOW + 4)
@@ -349,6 +385,43 @@ def lists_show_the_newest_first(open_store: Opener) -> None:
     assert ["W0000004", "W0000003"] == [each.id for each in store.list_requests(limit=2)]
     assert ["W0000001"] == [each.id for each in store.list_requests(RequestState.DENIED)]
     assert 4 == len(store.list_requests(RequestState.PENDING))
+
+
+def lists_leave_the_texts_in_the_store(open_store: Opener) -> None:
+    store = open_store()
+    long = replace(SHOWN, normalised="DELETE " + "x" * 90_000)
+    store.open_request(replace(REQUEST, statement=long))
+    store.open_request(replace(WAITING, statement=long))
+    store.open_request(replace(ACCESS, fingerprint="1" * 64))
+    shown = StatementShown("", "DELETE " + "x" * 1993, "delete", "It deletes.", estimated_rows=5000)
+    assert [shown, None, shown] == [each.statement for each in store.list_requests()]
+    (similar,) = store.similar(replace(REQUEST, statement=long))
+    assert ("WAITING1", shown) == (similar.id, similar.statement)
+    whole = store.request(REQUEST.id)
+    assert whole is not None
+    assert long == whole.statement
+
+
+def pending_requests_of_one_principal_are_bounded(open_store: Opener) -> None:
+    store = open_store()
+
+    def ask(number: int, request: ApprovalRequest = WAITING) -> Any:
+        return store.open_request(replace(request, id=f"ASKED{number:03}"), 2)
+
+    ask(1)
+    asked = ask(2, replace(REQUEST, instance=None))
+    with pytest.raises(TooManyPending, match="2 of your requests wait"):
+        ask(3)
+    assert 2 == len(store.list_requests())
+    assert not ask(4, REQUEST).is_new  # The same question is no other one.
+    with pytest.raises(TooManyPending):
+        ask(5, replace(ACCESS, requester=BOT, fingerprint="1" * 64))
+    assert ask(6, replace(WAITING, requester=ALICE)).is_new  # What an agent asks for her isn't counted as hers.
+    assert ask(7, replace(WAITING, requester=replace(ALICE, issuer="other"))).is_new
+    store.vote(asked.request.id, no(BOB), NOW)
+    assert ask(8).is_new
+    assert ask(9, replace(WAITING, created_at=NOW + 1800, expires_at=NOW + 3600)).is_new  # The others have expired by then.
+    assert store.open_request(replace(WAITING, id="NOBOUND1")).is_new
 
 
 def similar_requests_have_the_same_shape(open_store: Opener) -> None:
@@ -659,6 +732,14 @@ def expiry_has_one_winner_each(open_store: Opener) -> None:
         assert sorted(ids) == sorted(name for names in rounds for name in names)
 
 
+def pending_requests_are_bounded_at_once_too(open_store: Opener) -> None:
+    stores = [open_store() for _ in range(4)]
+    names = [f"R{number:07}" for number in range(12)]
+    answers = at_once([partial(stores[at % 4].open_request, replace(WAITING, id=name), 5) for at, name in enumerate(names)])
+    assert 7 == sum(isinstance(answer, TooManyPending) for answer in answers)
+    assert 5 == len(stores[0].list_requests(RequestState.PENDING))
+
+
 def same_question_at_once_is_one_request(open_store: Opener) -> None:
     stores = [open_store() for _ in range(4)]
     for round_ in range(5):
@@ -731,6 +812,8 @@ SCENARIOS: dict[str, Scenario] = {
         no_is_final,
         quorum_counts_different_people,
         vote_of_who_lost_the_right_does_not_count,
+        every_agreement_has_to_be_reached,
+        usable_approval_is_one_by_the_terms_of_today,
         votes_that_do_not_count_change_nothing,
         approvers_terms_are_combined_to_what_all_said,
         approval_is_used_as_often_as_was_said,
@@ -743,6 +826,8 @@ SCENARIOS: dict[str, Scenario] = {
         reopened_request_asks_others,
         expiry_hands_out_each_once,
         lists_show_the_newest_first,
+        lists_leave_the_texts_in_the_store,
+        pending_requests_of_one_principal_are_bounded,
         similar_requests_have_the_same_shape,
         settled_requests_are_deleted_and_others_stay,
         requests_of_silent_proxies_are_withdrawn,
@@ -763,6 +848,7 @@ SCENARIOS: dict[str, Scenario] = {
         yes_and_no_at_once_leave_one_answer,
         expiry_has_one_winner_each,
         same_question_at_once_is_one_request,
+        pending_requests_are_bounded_at_once_too,
         deliveries_and_changes_at_once_go_to_one,
         sums_lose_nothing,
         readers_and_writers_do_not_lock_each_other_out,

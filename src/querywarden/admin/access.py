@@ -22,7 +22,7 @@ from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.access import AccessOffer, requestable_for
 from querywarden.policy.language import Policy
-from querywarden.storage.control_store import AccessGrant, DuplicateRequest, OpenedRequest
+from querywarden.storage.control_store import AccessGrant, DuplicateRequest, OpenedRequest, TooManyPending
 
 SECONDS_MAX = 366 * 86_400
 _ID_ATTEMPTS = 4
@@ -57,8 +57,8 @@ class GrantView:
 class GrantStore(Protocol):
     """Where requests and grants are kept. Blocks; raises DependencyFailure when it doesn't answer."""
 
-    def open_request(self, request: ApprovalRequest) -> OpenedRequest:
-        """Open a request, or find the one that asks the same. Raises: DuplicateRequest."""
+    def open_request(self, request: ApprovalRequest, pending_max: int | None) -> OpenedRequest:
+        """Open a request, or find the one that asks the same. Raises: DuplicateRequest, TooManyPending."""
 
     def withdraw(self, request_id: str, cause: str, now: float) -> bool:
         """Withdraw a request; whether it was there to be withdrawn."""
@@ -76,7 +76,10 @@ Opened = Callable[[ApprovalRequest], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class AccessParts:
-    """What the use cases of access work on; `databases` are the configured ones by name, `draw` gives random bytes."""
+    """What the use cases of access work on; `databases` are the configured ones by name, `draw` gives random bytes.
+
+    `pending_max` is how many requests of one principal may be pending.
+    """
 
     store: GrantStore
     calls: Calls
@@ -86,6 +89,7 @@ class AccessParts:
     draw: Callable[[int], bytes]
     opened: Opened
     administrators: tuple[str, ...] = ()
+    pending_max: int | None = None
 
 
 class AccessRequests:
@@ -102,9 +106,11 @@ class AccessRequests:
         for _ in range(_ID_ATTEMPTS):
             request = self._request(policy, caller, wanted, offer, client_ip)
             try:
-                opened = await parts.calls.run(parts.store.open_request, request)
+                opened = await parts.calls.run(parts.store.open_request, request, parts.pending_max)
             except DuplicateRequest:
                 continue
+            except TooManyPending as many:
+                raise Problem(ProblemCode.TOO_MANY_REQUESTS, f"{many} Wait until some of them are answered or have expired.") from None
             if opened.is_new and not await parts.opened(opened.request):
                 await parts.calls.run(parts.store.withdraw, opened.request.id, "log_unavailable", parts.clock())
                 raise DependencyFailure("the request can't be written to the audit log, so nobody was asked")

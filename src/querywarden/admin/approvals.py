@@ -52,10 +52,10 @@ class RequestStore(Protocol):
         """The requests of several ids, by id."""
 
     def list_requests(self, state: RequestState | None = None, limit: int = 100) -> Iterable[ApprovalRequest]:
-        """Requests, the newest first."""
+        """Requests without the texts of their statements, the newest first."""
 
     def similar(self, request: ApprovalRequest, limit: int) -> Iterable[ApprovalRequest]:
-        """Earlier requests of the same shape, the newest first."""
+        """Earlier requests of the same shape without texts, the newest first."""
 
 
 class Calls(Protocol):
@@ -166,7 +166,7 @@ def _is_half_done(request: ApprovalRequest, caller: Principal) -> bool:
 
 
 class PendingRequests:
-    """The pending requests, read once a second for all who follow them, and kept without the texts of their statements."""
+    """The pending requests, read once a second for all who follow them."""
 
     def __init__(self, parts: ApprovalParts, ticks: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
@@ -179,19 +179,13 @@ class PendingRequests:
         """The pending requests, at most `FRESH_SECONDS` old. Raises: DependencyFailure."""
         async with self._lock:
             if self._ticks() >= self._good_until:
-                found = await self._parts.calls.run(self._parts.store.list_requests, RequestState.PENDING, LOOKED_AT_MAX)
-                self._found = [_without_texts(each) for each in found]
+                self._found = list(await self._parts.calls.run(self._parts.store.list_requests, RequestState.PENDING, LOOKED_AT_MAX))
                 self._good_until = self._ticks() + FRESH_SECONDS
             return self._found
 
     def forget(self) -> None:
         """Something has changed: the next look reads anew."""
         self._good_until = float("-inf")
-
-
-def _without_texts(request: ApprovalRequest) -> ApprovalRequest:
-    shown = request.statement
-    return request if shown is None else replace(request, statement=replace(shown, text="", parameters=(), plan=None))
 
 
 class Follower:

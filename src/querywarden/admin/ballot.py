@@ -14,6 +14,7 @@ from querywarden.admin.access import grant_of
 from querywarden.admin.approvals import Calls, Verdict
 from querywarden.admin.problems import Problem, ProblemCode
 from querywarden.admin.request_rights import code_of
+from querywarden.approval.quorum import Present
 from querywarden.approval.request import ApprovalRequest, Party, RequestKind, RequestState, Vote
 from querywarden.errors import DependencyFailure
 from querywarden.model.decision import ApprovalTerms
@@ -33,7 +34,7 @@ class VoteStore(Protocol):
         request_id: str,
         vote: Vote,
         now: float,
-        is_valid_vote: Callable[[Vote], bool],
+        present: Present,
         uses: int,
         valid_seconds: int | None,
         is_standing: bool,
@@ -47,8 +48,8 @@ class VoteStore(Protocol):
 class PresentApprovers(Protocol):
     """Who knows whether approvers may still agree."""
 
-    def check(self, requester: Party, terms: ApprovalTerms) -> Callable[[Vote], bool]:
-        """Whether the approver of a vote may still agree; may block."""
+    def check(self, requester: Party, terms: ApprovalTerms) -> Present:
+        """Who the approver of a vote is now, if it may still agree; may block."""
 
 
 class VoteNews(Protocol):
@@ -101,8 +102,8 @@ class Ballot:
 
     def _count(self, request: ApprovalRequest, vote: Vote, verdict: Verdict) -> ApprovalRequest:
         """Count a vote in the store; in a thread."""
-        is_valid = self.approvers.check(request.requester, request.terms)
+        present = self.approvers.check(request.requester, request.terms)
         for each in request.votes:
             # Looked up before the transaction, which is to be short.
-            is_valid(each)
-        return self.store.vote(request.id, vote, self.clock(), is_valid, verdict.uses, verdict.valid_seconds, verdict.is_standing)
+            present(each)
+        return self.store.vote(request.id, vote, self.clock(), present, verdict.uses, verdict.valid_seconds, verdict.is_standing)

@@ -189,8 +189,9 @@ one decides. Neither needs a server. `--catalogue FILE` gives `explain` the clas
    parameters' values). The server is asked where the answer could change the decision: not for a write by a unique key, nor for an
    INSERT whose rows stand in its text. A number that nobody knows counts against the statement.
 9. A held statement waits for the approvers of the rule that holds it. **Every rule that holds it has to be satisfied:** an automatic
-   approval of one is none for another. Where several are left, the one with the highest quorum says who approves; of equals the first in
-   the file, the file's own before the built-in ones.
+   approval of one is none for another, and where several are left, each of them has to have its quorum among its own approvers; who is
+   in the groups of two counts for both. The shortest `expires` holds; the rule that is named, and its `mode`, are those of the highest
+   quorum, of equals the first in the file, the file's own before the built-in ones. The same goes for several statements in one text.
 
 Globs know `*` (any run of characters) and `?` (one character). One value may stand in place of a list of one.
 

@@ -118,7 +118,8 @@ def _differences_of_allow(case: Case, allow: Allow) -> Iterator[Difference]:
 def _differences_of_hold(case: Case, hold: Hold) -> Iterator[Difference]:
     expected = case.expected
     if expected.approvers is not None:
-        yield from _differing_lists("approvers", expected.approvers, hold.terms.approvers)
+        asked = {glob for each in hold.terms.agreements for glob in each.approvers}
+        yield from _differing_lists("approvers", expected.approvers, sorted(asked))
     if expected.quorum is not None and expected.quorum != hold.terms.quorum:
         yield Difference("quorum", str(expected.quorum), str(hold.terms.quorum))
 

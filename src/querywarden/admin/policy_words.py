@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from querywarden.model.decision import Allow, ApprovalTerms
+from querywarden.model.decision import Agreement, Allow, ApprovalTerms
 from querywarden.policy.language import EVERYONE, AutomaticApproval, Group, Limit, MaskRule, Requestable, RevealRule, What, Where, Who
 from querywarden.policy.windows import Window
 
@@ -71,9 +71,13 @@ def told_duration(seconds: float) -> str:
 
 def told_terms(terms: ApprovalTerms) -> str:
     """Who has to agree, and for how long the question stands, in words."""
-    people = "one person" if terms.quorum == 1 else f"{terms.quorum} people"
-    told = f"{people} of {' or '.join(terms.approvers)} within {told_duration(terms.seconds_max)}"
+    told = f"{' and '.join(map(_told_agreement, terms.agreements))} within {told_duration(terms.seconds_max)}"
     return told if terms.mode is None else f"{told}, mode {terms.mode.value}"
+
+
+def _told_agreement(agreement: Agreement) -> str:
+    people = "one person" if agreement.quorum == 1 else f"{agreement.quorum} people"
+    return f"{people} of {' or '.join(agreement.approvers)}"
 
 
 def told_automatic(entry: AutomaticApproval) -> str:

@@ -12,8 +12,8 @@ A refusal is an ERROR, never the end of the session: its message says what was r
 forward. The audit id is the `id` of the statement's `decided` record, and stands in the server's log as well.
 
 A statement that waits for an approval and doesn't get one ends with `approval_denied`, `approval_expired` or `approval_withdrawn`; one that
-doesn't wait ends with `approval_required`, whose text holds the request's id
-(see [holds and approvals](../explanation/holds-and-approvals.md)).
+doesn't wait ends with `approval_required`, whose text holds the request's id. Where nobody can be asked it ends with
+`approvals_unavailable` or `approvals_pending` (see [holds and approvals](../explanation/holds-and-approvals.md)).
 
 Reasons that end a session come as FATAL. All failures of a login look alike to the client (28P01); the log knows the cause
 (see [identity](identity.md)).

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from querywarden.admin.statement_text import formatted
+from querywarden.approval.display import BRIEF_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
 from querywarden.approval.request import ApprovalRequest, Party
-
-TEXT_CHARACTERS_MAX = 200_000
-"""Of a statement's text in a view; the rest is told by its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,20 @@ class VoteView:
 
 
 @dataclass(frozen=True, slots=True)
+class AgreementView:
+    """How many different people of which groups (globs) have to agree, and how many have."""
+
+    approvers: tuple[str, ...]
+    quorum: int
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """A request in a list: no literal of its statement. Times are in seconds since the epoch."""
+    """A request in a list: no literal of its statement. Times are in seconds since the epoch.
+
+    `agreements` are all that have to be reached, where several rules ask different people; `quorum` is the first one's.
+    """
 
     id: str
     kind: str
@@ -54,6 +64,7 @@ class RequestSummary:
     mode: str
     approvals: int
     quorum: int
+    agreements: tuple[AgreementView, ...]
     created_at: int
     expires_at: int
     settled_at: int | None
@@ -76,6 +87,7 @@ class StatementView:
     properties: tuple[str, ...]
     estimated_rows: int | None
     plan: str | None
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,7 @@ def summary_of(request: ApprovalRequest) -> RequestSummary:
         mode=request.mode.value,
         approvals=len({(vote.approver.subject, vote.approver.issuer) for vote in request.votes if vote.approves}),
         quorum=request.terms.quorum,
+        agreements=_agreements(request),
         created_at=request.created_at,
         expires_at=request.expires_at,
         settled_at=request.settled_at,
@@ -154,7 +167,7 @@ def details_of(request: ApprovalRequest, similar: Sequence[ApprovalRequest], may
         summary=summary_of(request),
         requester=_party(request.requester),
         sentence="" if request.statement is None else request.statement.sentence,
-        approvers=request.terms.approvers,
+        approvers=tuple(dict.fromkeys(glob for each in request.terms.agreements for glob in each.approvers)),
         client_ip=request.client_ip,
         application=request.application,
         session_id=request.session_id,
@@ -180,7 +193,13 @@ def _asks_for(request: ApprovalRequest) -> str:
         wanted = [f"group {access.group}"] if access.group is not None else []
         wanted += [f"database {access.database}"] if access.database is not None else []
         return f"{', '.join(wanted)} for {access.seconds} seconds"
-    return "" if request.statement is None else request.statement.normalised[:2000]
+    return "" if request.statement is None else request.statement.normalised[:BRIEF_CHARACTERS_MAX]
+
+
+def _agreements(request: ApprovalRequest) -> tuple[AgreementView, ...]:
+    """By the groups that approvers had when they spoke."""
+    people = {(vote.approver.subject, vote.approver.issuer): vote.approver.groups for vote in request.votes if vote.approves}
+    return tuple(AgreementView(each.approvers, each.quorum, sum(map(each.is_for, people.values()))) for each in request.terms.agreements)
 
 
 def _party(party: Party) -> PartyView:
@@ -197,7 +216,7 @@ def _statement(request: ApprovalRequest) -> StatementView | None:
     if shown is None:
         return None
     return StatementView(
-        text=shown.text[:TEXT_CHARACTERS_MAX],
+        text=shown.text,
         text_is_cut=len(shown.text) > TEXT_CHARACTERS_MAX,
         formatted=formatted(shown.text),
         normalised=shown.normalised,
@@ -209,4 +228,5 @@ def _statement(request: ApprovalRequest) -> StatementView | None:
         properties=shown.properties,
         estimated_rows=shown.estimated_rows,
         plan=shown.plan,
+        namespace=shown.namespace,
     )

@@ -13,7 +13,7 @@ from querywarden.admin.approvals import Approvals
 from querywarden.admin.sessions import SessionControl
 from querywarden.api.access_routes import access_routes
 from querywarden.api.approval_routes import approval_routes
-from querywarden.api.authentication import Authentication, Verify
+from querywarden.api.authentication import Authentication, Rejected, Verify
 from querywarden.api.event_routes import event_routes
 from querywarden.api.problem_details import ProblemDetails, add_problem_handlers
 from querywarden.api.session_routes import session_routes
@@ -27,9 +27,14 @@ DESCRIPTION = (
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """What the API serves. `verify` verifies the callers' tokens, and knows blocked principals and groups given for a time."""
+    """What the API serves.
+
+    `verify` verifies the callers' tokens, and knows blocked principals and groups given for a time; `rejected` hears of those that it
+    doesn't accept.
+    """
 
     verify: Verify
+    rejected: Rejected
     approvals: Approvals
     access: AccessRequests
     sessions: SessionControl
@@ -48,7 +53,7 @@ def make_application(services: ApiServices, stopping: asyncio.Event) -> FastAPI:
         responses={code: {"model": ProblemDetails} for code in (401, 403, 404, 409, 410, 413, 422, 429, 503)},
     )
     add_problem_handlers(app)
-    caller = Authentication(services.verify).caller
+    caller = Authentication(services.verify, services.rejected).caller
     # The stream of events has a fixed name below /v1/approvals: it comes before the ids.
     app.include_router(event_routes(services.approvals, caller, stopping))
     app.include_router(approval_routes(services.approvals, caller))

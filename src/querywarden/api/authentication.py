@@ -26,6 +26,10 @@ PEERS_KEPT = 4096
 Verify = Callable[[bytes, str, str], Awaitable[Principal]]
 """Verifies a credential, for a database (empty: none named) and from an address. Raises IdentityRejected; Problem for the blocked."""
 
+Rejected = Callable[[str, str, str], None]
+"""Hears of a credential that was not accepted: the private cause, the address, and the database that was named."""
+BLOCKED_CAUSE = "principal_blocked"
+
 log = structlog.get_logger(__name__)
 
 
@@ -62,8 +66,9 @@ def _failures_max(peer: str) -> int:
 class Authentication:
     """Verifies the caller of each request. Secrets: tokens pass through and are not kept."""
 
-    def __init__(self, verify: Verify, failures: FailureLimit | None = None) -> None:
+    def __init__(self, verify: Verify, rejected: Rejected, failures: FailureLimit | None = None) -> None:
         self._verify = verify
+        self._rejected = rejected
         self._failures = FailureLimit() if failures is None else failures
 
     async def caller(self, request: Request) -> Principal:
@@ -73,13 +78,18 @@ class Authentication:
             raise Problem(
                 ProblemCode.TOO_MANY_REQUESTS, f"Too many credentials from this address were not accepted; wait {seconds} seconds."
             )
-        credential = _bearer(request)
+        credential, database = _bearer(request), request.headers.get(DATABASE_HEADER, "")
         try:
-            return await self._verify(credential, request.headers.get(DATABASE_HEADER, ""), peer)
+            return await self._verify(credential, database, peer)
         except IdentityRejected as rejected:
             self._failures.failed(peer)
             log.warning("api.credential_rejected", cause=str(rejected.cause), peer=peer)
+            self._rejected(str(rejected.cause), peer, database)
             raise Problem(ProblemCode.UNAUTHENTICATED, "The token is not accepted.") from None
+        except Problem:
+            # Verified, and blocked all the same.
+            self._rejected(BLOCKED_CAUSE, peer, database)
+            raise
 
 
 def peer_of(request: Request) -> str:

@@ -12,6 +12,9 @@ PARAMETERS_MAX = 100
 PARAMETER_CHARACTERS_MAX = 1000
 NAMES_MAX = 200
 PLAN_CHARACTERS_MAX = 64 * 1024
+BRIEF_CHARACTERS_MAX = 2000
+"""Of a statement's normalised text in a list."""
+NAMESPACE_CHARACTERS_MAX = 4_000
 
 
 def statement_shown(held: HeldStatement) -> StatementShown:
@@ -29,7 +32,14 @@ def statement_shown(held: HeldStatement) -> StatementShown:
         estimated_rows=held.estimated_rows,
         # A cut plan is no JSON any more, so one that is too large isn't kept.
         plan=held.plan if held.plan is not None and len(held.plan) <= PLAN_CHARACTERS_MAX else None,
+        namespace=_cut(held.namespace, NAMESPACE_CHARACTERS_MAX),
     )
+
+
+def brief(shown: StatementShown) -> StatementShown:
+    """What a list shows of a statement: without its text, parameters and plan."""
+    normalised = shown.normalised[:BRIEF_CHARACTERS_MAX]
+    return StatementShown(text="", normalised=normalised, verb=shown.verb, sentence=shown.sentence, estimated_rows=shown.estimated_rows)
 
 
 def shown_parameters(parameters: Sequence[str | None]) -> tuple[str | None, ...]:

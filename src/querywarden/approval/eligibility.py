@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from querywarden.approval.request import ApprovalRequest, Party, RequestState
 from querywarden.model.decision import ApprovalTerms
-from querywarden.model.glob import is_any_match
 from querywarden.model.principal import PrincipalKind
 
 _NOT_PENDING = {
@@ -39,6 +38,6 @@ def may_approve_for(requester: Party, terms: ApprovalTerms, approver: Party) -> 
         return "An agent can't answer a request for an approval, nor can anybody on behalf of another."
     if not requester.identities.isdisjoint(approver.identities):
         return "This is your own request, or one made on your behalf: somebody else has to answer it."
-    if not any(is_any_match(terms.approvers, group) for group in approver.groups):
+    if not terms.is_for(approver.groups):
         return "You are in none of the groups that may answer this request."
     return None

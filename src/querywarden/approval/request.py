@@ -95,7 +95,7 @@ class HeldStatement:
     application: str = ""
     seconds_max: float | None = None
     namespace: str = ""
-    """Where the server looks for unqualified names (the search path): the same text may mean something else elsewhere."""
+    """What else decides what the text means, as JSON: settings, the role, temporary relations that stand before others."""
 
     def __repr__(self) -> str:
         return f"HeldStatement(rule={self.rule!r}, audit_id={self.audit_id!r})"
@@ -196,3 +196,4 @@ class StatementShown:
     properties: tuple[str, ...] = ()
     estimated_rows: int | None = None
     plan: str | None = None
+    namespace: str = ""

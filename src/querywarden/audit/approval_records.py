@@ -23,6 +23,8 @@ APPROVAL_USED = "approval.used"
 APPROVALS_UNAVAILABLE = "approvals.unavailable"
 ACCESS_GRANTED = "access.granted"
 ACCESS_ENDED = "access.ended"
+_ALSO_MAX = 8
+"""Of further agreements, and of the globs of each: a record has to stay within a line."""
 
 
 class Speaker(Protocol):
@@ -164,6 +166,11 @@ def requested(request: Request) -> Body:
         "expires_at": request.expires_at,
         "reason_given": request.reason is not None,
     }
+    if request.terms.also:
+        body["also"] = [
+            {"approvers": [glob[:NAME_CHARACTERS_MAX] for glob in each.approvers[:_ALSO_MAX]], "quorum": each.quorum}
+            for each in request.terms.also[:_ALSO_MAX]
+        ]
     if request.statement is not None and request.statement.estimated_rows is not None:
         body["rows_est"] = request.statement.estimated_rows
     return body

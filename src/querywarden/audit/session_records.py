@@ -26,9 +26,18 @@ def auth_succeeded(principal: Principal, database: Database, *, session_id: str,
     return {"who": who(principal), "db": db(database), "session": session_id, "client": peer}
 
 
-def auth_failed(cause: str, *, session_id: str, peer: Mapping[str, Any], database: str | None, user: str | None) -> Body:
-    """The body of `auth.failed`: a credential was not accepted, and the private cause. Database and user are claims."""
-    body: Body = {"cause": cause, "session": session_id, "client": peer}
+def auth_failed(
+    cause: str, *, peer: Mapping[str, Any], database: str | None, user: str | None, session_id: str | None = None, where: str | None = None
+) -> Body:
+    """The body of `auth.failed`: a credential was not accepted, and the private cause. Database and user are claims.
+
+    `where` names the door, if it isn't that of a session.
+    """
+    body: Body = {"cause": cause, "client": peer}
+    if session_id is not None:
+        body["session"] = session_id
+    if where is not None:
+        body["where"] = where
     if database is not None:
         body["claimed_database"] = claimed(database)
     if user is not None:

@@ -37,7 +37,7 @@ TokenFileOption = Annotated[
     Path | None,
     typer.Option(
         "--token-file",
-        help=f"File with your token, as `querywarden login --cache` writes it; default: ${TOKEN_VARIABLE}, then {TOKEN_FILE}.",
+        help=f"File with your token; default: ${TOKEN_VARIABLE}, then {TOKEN_FILE}, where `querywarden login` writes it.",
     ),
 ]
 TokenDatabaseOption = Annotated[
@@ -66,6 +66,14 @@ def told_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def default_token_file() -> Path:
+    """Where `querywarden login` leaves the token, for the commands that need one. Raises: DependencyFailure where nobody has a home."""
+    try:
+        return TOKEN_FILE.expanduser()
+    except RuntimeError:
+        raise DependencyFailure("there is no home directory to keep the token in; name a file") from None
+
+
 def _socket_of(config: Path) -> Path:
     settings = load_section(config, "api", ApiSettings)
     if not settings.enabled:
@@ -76,7 +84,7 @@ def _socket_of(config: Path) -> Path:
 def _token(file: Path | None) -> Secret:
     text = os.environ.get(TOKEN_VARIABLE, "").strip() if file is None else ""
     if not text:
-        text = _read_token(TOKEN_FILE.expanduser() if file is None else file, is_named=file is not None)
+        text = _read_token(default_token_file() if file is None else file, is_named=file is not None)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise DependencyFailure("the token is not one line of printable characters")
     return Secret(text.encode())
@@ -90,7 +98,7 @@ def _read_token(file: Path, *, is_named: bool) -> str:
         if is_named:
             raise DependencyFailure(f"the token's file {file} can't be read: {error.strerror}") from None
         raise DependencyFailure(
-            f"a token is needed: --token-file, ${TOKEN_VARIABLE}, or `querywarden login … --cache {TOKEN_FILE}`"
+            f"a token is needed: `querywarden login` gets one and writes it to {TOKEN_FILE}; or give --token-file or ${TOKEN_VARIABLE}"
         ) from None
     if not text:
         raise DependencyFailure(f"the token's file {file} is empty")

@@ -64,7 +64,7 @@ def request_table(requests: list[dict[str, Any]]) -> Table:
             shown(each.get("database")),
             shown(each.get("rule")),
             shown(each.get("estimated_rows")),
-            f"{shown(each.get('approvals'))}/{shown(each.get('quorum'))}",
+            _votes(each),
             moment(each.get("expires_at")),
             _fit(shown(each.get("asks_for")), 120),
         )
@@ -126,7 +126,8 @@ def _fields(details: dict[str, Any], summary: dict[str, Any], requester: dict[st
     yield _field("mode", "the client waits" if summary.get("mode") == "wait" else "the client comes again")
     yield _field("asked", moment(summary.get("created_at")))
     yield _field("expires", moment(summary.get("expires_at")))
-    yield _field("approvals", f"{shown(summary.get('approvals'))} of {shown(summary.get('quorum'))}, by {_names(details.get('approvers'))}")
+    for each in _list(summary.get("agreements")):
+        yield _field("approvals", f"{shown(each.get('approvals'))} of {shown(each.get('quorum'))}, by {_names(each.get('approvers'))}")
     yield _field("audit id", shown(details.get("audit_id")))
     if summary.get("state") == "approved":
         yield _field("uses left", f"{shown(details.get('uses_left'))}, until {moment(details.get('valid_until'))}")
@@ -148,11 +149,22 @@ def _statement(statement: dict[str, Any]) -> Iterator[Text]:
         value = _names(statement.get(key)) if key != "verb" else shown(statement.get(key))
         if value != "-":
             yield _field(key, value)
+    yield _field("name space", _name_space(statement.get("namespace")))
     yield _field("rows, estimated", shown(statement.get("estimated_rows"), "unknown"))
     plan = statement.get("plan")
     if isinstance(plan, str) and plan:
         yield Text("Plan:", style="bold")
         yield from _block("\n".join(_plan_lines(plan)), PLAN_LINES_MAX)
+
+
+def _name_space(found: object) -> str:
+    """What decides, besides its text, what a statement means: settings and the role as they are, temporary relations by name."""
+    try:
+        known = _object(json.loads(str(found or "")))
+    except (ValueError, RecursionError):
+        return shown(found)
+    told = {name: ", ".join(value) if isinstance(value, dict) else value for name, value in known.items() if value is not None}
+    return "; ".join(f"{shown(name)} {shown(value)}" for name, value in told.items()) or "-"
 
 
 def _block(text: str, lines_max: int) -> Iterator[Text]:
@@ -181,6 +193,11 @@ def _plan_lines(plan: str) -> list[str]:
         lines.append(f"{'  ' * min(depth, 20)}{name}  rows {each.get('Plan Rows')}  cost {each.get('Total Cost')}")
         waiting += [(child, depth + 1) for child in reversed(_list(each.get("Plans")))]
     return lines or plan.split("\n")
+
+
+def _votes(summary: dict[str, Any]) -> str:
+    """How far a request is, for each group that has to agree."""
+    return " + ".join(f"{shown(each.get('approvals'))}/{shown(each.get('quorum'))}" for each in _list(summary.get("agreements"))) or "-"
 
 
 def _vote(vote: dict[str, Any]) -> str:

@@ -73,6 +73,9 @@ class ApprovalSettings(Settings):
         description="wait: the client waits; fail: it gets an error with the request's id and runs the statement again later.",
     )
     agent_mode: WaitMode = Field(WaitMode.FAIL, description="The same for principals of the kind agent.")
+    pending_max: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="How many requests of one principal may wait for an answer, statements and access together."
+    )
     retention_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30, description="Settled requests, with the texts and parameters of their statements, are deleted after so many days."
     )

@@ -54,7 +54,8 @@ def _invitation(site: Site) -> str:
             "and check it, byte for byte:",
             f"    {program} audit verify --live {site.audit_folder}",
             "",
-            f"A new token for alice, once hers has expired:  {program} login --issuer {site.issuer.url} --client-id querywarden-cli",
+            "A new token for alice, once hers has expired:",
+            f"    {program} login --issuer {site.issuer.url} --client-id querywarden-cli --cache {site.folder / 'alice.token'}",
             "",
             "Ctrl-C stops everything.",
         )

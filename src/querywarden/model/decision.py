@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Classification
+from querywarden.model.glob import is_any_match
 
 APPROVERS_DEFAULT = ("querywarden-approvers",)
 """The group whose members may approve where the policy names nobody."""
@@ -46,10 +48,27 @@ class WaitMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """So many different people have to agree, each of them in a group that one of these globs names."""
+
+    approvers: tuple[str, ...]
+    quorum: int = 1
+
+    def is_for(self, groups: Collection[str]) -> bool:
+        """Whether a member of these groups is among those who can agree."""
+        return any(is_any_match(self.approvers, group) for group in groups)
+
+    def includes(self, other: Agreement) -> bool:
+        """Whether whoever satisfies this one satisfies the other with it."""
+        return self.quorum >= other.quorum and set(self.approvers) <= set(other.approvers)
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalTerms:
     """Who has to agree to a held statement, and for how long the question stands.
 
-    `approvers` are globs of groups, one of which an approver must be in; `quorum` counts different people. `mode` None: the
+    `approvers` are globs of groups, one of which an approver must be in; `quorum` counts different people. `also` is who has to agree
+    besides, where several rules hold the statement and ask different people: who is in groups of both counts for both. `mode` None: the
     client's wish, or the default of the principal's kind. `standing` names the automatic rule under which a standing approval of the exact
     statement is enough, whoever it was first given to.
     """
@@ -59,6 +78,35 @@ class ApprovalTerms:
     seconds_max: int = APPROVAL_SECONDS_DEFAULT
     mode: WaitMode | None = None
     standing: str | None = None
+    also: tuple[Agreement, ...] = ()
+
+    @property
+    def agreements(self) -> tuple[Agreement, ...]:
+        """All that have to be reached."""
+        return Agreement(self.approvers, self.quorum), *self.also
+
+    def is_for(self, groups: Collection[str]) -> bool:
+        """Whether a member of these groups is asked, as far as groups say."""
+        return any(each.is_for(groups) for each in self.agreements)
+
+
+def combined(several: Sequence[ApprovalTerms]) -> ApprovalTerms:
+    """The terms that satisfy all of several ones, of which there is one at least.
+
+    Everybody is asked, for the shortest of the times; the rest is said by the terms with the highest quorum, the first of equals.
+    A standing approval is enough only where it is enough for each.
+    """
+    first = max(several, key=lambda terms: terms.quorum)
+    also: list[Agreement] = []
+    for each in (each for terms in several for each in terms.agreements):
+        if not any(other.includes(each) for other in (first.agreements[0], *also)):
+            also = [other for other in also if not each.includes(other)] + [each]
+    return replace(
+        first,
+        seconds_max=min(terms.seconds_max for terms in several),
+        standing=first.standing if all(terms.standing is not None for terms in several) else None,
+        also=tuple(also),
+    )
 
 
 @dataclass(frozen=True, slots=True)

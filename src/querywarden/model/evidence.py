@@ -21,9 +21,3 @@ class Probe(Expression):
     position: int | None = None
     function: str | None = None
     is_optional: bool = False
-
-
-class OneOf(str):
-    """The name of a column that a condition equates with one of several values, as `id IN (1, 2)` does; equal to the plain name."""
-
-    __slots__ = ()

@@ -166,7 +166,9 @@ class StatementFacts:
     """What is compared, ordered, searched or computed in a way that tells about values by more than equality: each is taken together
     with the columns in it. Plain =, IN, IS NULL and joins by equality are none, nor is what is merely returned."""
     key_equalities: frozenset[str] = frozenset()
-    """For UPDATE and DELETE: columns of the target that the condition's top-level AND equates with constants or parameters."""
+    """For UPDATE and DELETE: columns of the target that the condition's top-level AND equates with one constant or parameter each."""
+    key_choices: frozenset[str] = frozenset()
+    """For UPDATE and DELETE: other columns of the target that it equates with one of several of these, as `id IN (1, 2)` does."""
     values_rows: int | None = None
     """For INSERT … VALUES: the number of rows that it writes."""
 

@@ -58,8 +58,3 @@ def requestable_for(policy: Policy, principal: Principal, group: str | None = No
         if offers_group and offers_database and entry.who.matches(principal):
             return AccessOffer(entry.id, entry.seconds_max, policy.terms(entry))
     return None
-
-
-def may_approve(terms: ApprovalTerms, groups: frozenset[str]) -> bool:
-    """Whether a member of these groups may agree under these terms, as far as groups say."""
-    return any(is_any_match(terms.approvers, group) for group in groups)

@@ -1,7 +1,7 @@
 """Holds: what becomes of a statement that rules hold, by their terms and by the automatic approvals of the policy.
 
 Every rule that holds a statement has to be satisfied: an automatic approval of one of them is none for the others, and of several that
-are left the one that asks for the most approvers says who has to agree, the first of these where that is the same.
+are left the approvers of each have to agree. The one that asks for the most of them is named, the first of these where that is the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from querywarden.model.decision import Allow, Estimate, Hold
+from querywarden.model.decision import Allow, Estimate, Hold, combined
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.language import AutomaticApproval, Policy, Rule
@@ -44,10 +44,8 @@ def settle(policy: Policy, held: Sequence[Held], found: Circumstances, allow: Al
     first = approvals[0]
     if not left:
         return replace(allow, rule=held[0].rule.id, automatic=None if first is None else first.id)
-    rule, approval = max(left, key=lambda pair: policy.terms(pair[0]).quorum)
-    # A standing approval is enough only where it is for every rule that is left.
-    is_standing = approval is not None and all(each is not None for _, each in left)
-    terms = replace(policy.terms(rule), standing=approval.id if approval is not None and is_standing else None)
+    rule, _ = max(left, key=lambda pair: policy.terms(pair[0]).quorum)
+    terms = combined([replace(policy.terms(each), standing=None if by is None else by.id) for each, by in left])
     return Hold(rule.id, rule.reason, rule.sentence, rule.hint, terms, replace(allow, rule=rule.id))
 
 

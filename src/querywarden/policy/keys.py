@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from querywarden.model.catalogue import Catalogue, Relation
-from querywarden.model.evidence import OneOf
 from querywarden.model.facts import Hazard, StatementFacts, Verb
 
 _ROW_ID = "ctid"
@@ -14,11 +13,10 @@ def is_keyed(facts: StatementFacts, catalogue: Catalogue) -> bool:
     targets = _targets(facts, catalogue)
     if not targets or "=" in catalogue.opaque_operators:
         return False
-    given = {str(name) for name in facts.key_equalities if not isinstance(name, OneOf)}
-    return all(_has_key(relation, given) for relation in targets)
+    return all(_has_key(relation, facts.key_equalities) for relation in targets)
 
 
-def _has_key(relation: Relation, given: set[str]) -> bool:
+def _has_key(relation: Relation, given: frozenset[str]) -> bool:
     keys = relation.keys
     return (keys.has_row_ids and _ROW_ID in given) or any(key <= given for key in keys.unique)
 
@@ -28,7 +26,7 @@ def is_unkeyed(facts: StatementFacts, catalogue: Catalogue) -> bool:
     targets = _targets(facts, catalogue)
     if not targets or "=" in catalogue.opaque_operators:
         return True
-    given = {str(name) for name in facts.key_equalities}
+    given = facts.key_equalities | facts.key_choices
     return not all(_ROW_ID in given or not relation.keys.indexed.isdisjoint(given) for relation in targets)
 
 

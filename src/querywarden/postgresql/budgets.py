@@ -10,18 +10,18 @@ from querywarden.model.facts import StatementFacts
 from querywarden.postgresql.session_state import RUNS_NOTHING, SessionState
 
 
-def under_budget(state: SessionState, facts: StatementFacts, allow: Allow) -> tuple[Allow | Deny, str | None]:
-    """What an allowed statement may do with what the principal's budgets have left, and what is said where that ends it."""
+def under_budget(state: SessionState, facts: StatementFacts, allow: Allow) -> tuple[Allow | Deny, frozenset[ReasonCode]]:
+    """What an allowed statement may do with what the principal's budgets have left, and which of its caps say that."""
     left = state.context.budget(state.now)
     state.has_budgets = left is not None
     if left is None or facts.verb in RUNS_NOTHING:
-        return allow, None
+        return allow, frozenset()
     if left.exhausted is not None:
-        return _refused(left.exhausted, allow), None
+        return _refused(left.exhausted, allow), frozenset()
     rows, bytes_ = _smaller(allow.rows_max, left.rows), _smaller(allow.bytes_max, left.bytes)
-    if rows == allow.rows_max and bytes_ == allow.bytes_max:
-        return allow, None
-    return replace(allow, rows_max=rows, bytes_max=bytes_), "which is what your budget has left"
+    lowered = ((ReasonCode.ROW_LIMIT, rows != allow.rows_max), (ReasonCode.BYTE_LIMIT, bytes_ != allow.bytes_max))
+    caps = frozenset(reason for reason, is_lower in lowered if is_lower)
+    return (replace(allow, rows_max=rows, bytes_max=bytes_) if caps else allow), caps
 
 
 def _smaller(limit: int | None, left: int | None) -> int | None:

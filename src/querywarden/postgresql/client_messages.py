@@ -96,8 +96,10 @@ class ClientMessages:
         """A hidden exchange was the segment's to fail: the client gets its error where the message in front would have got one."""
         state = self._state
         sqlstate = error.sqlstate.decode("ascii", "replace")
-        sentence = "the server could not plan this statement"
-        refusal = refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=sqlstate)
+        refusal = holds.cancelled(state)
+        if refusal is None:
+            sentence = "the server could not plan this statement"
+            refusal = refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=sqlstate)
         judgement = judge_refused(state, "execute", 0, refusal)
         state.to_client.hold_until_safe(judgement.record)
         state.to_client.send(refusal.error())

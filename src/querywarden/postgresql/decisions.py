@@ -52,6 +52,11 @@ def decided(state: SessionState, verdict: Verdict, index: int, text: bytes, fact
     return _judged(state, facts, Estimate(rows))
 
 
+def undeterminable(state: SessionState, verdict: Verdict, facts: StatementFacts) -> Verdict:
+    """The same where no estimate can be had, so that the number of rows is unknown."""
+    return _judged(state, facts, Estimate(None)) if verdict.wants_estimate else verdict
+
+
 def _judged(state: SessionState, facts: StatementFacts, estimate: Estimate | None) -> Verdict:
     catalogue = state.catalogue or NO_CATALOGUE
     is_blind = state.changes.is_opaque or state.changes.has_code

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act
 from querywarden.model.decision import Allow
 from querywarden.model.facts import StatementFacts
@@ -60,8 +61,8 @@ class Execution:
     masked_cells: int = 0
     bytes_out: int = 0
     is_finished: bool = False
-    budget_note: str | None = None
-    """Set where a cap of `allow` is what a budget has left: what the client is then told of it."""
+    budget_caps: frozenset[ReasonCode] = frozenset()
+    """Which caps of `allow`, by what is told where they end a result, are what a budget has left."""
 
 
 @dataclass(slots=True, eq=False)

@@ -18,7 +18,7 @@ from querywarden.postgresql.client_settings import note_settings
 from querywarden.postgresql.decisions import basis_of, decided, verdict_on
 from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import encode
-from querywarden.postgresql.holds import pass_hold
+from querywarden.postgresql.holds import given_up, pass_hold
 from querywarden.postgresql.judgement import (
     Approved,
     Judgement,
@@ -28,6 +28,7 @@ from querywarden.postgresql.judgement import (
     judge_refused,
     judge_unanalysable,
     log_refusal,
+    renamed_since,
     resolved,
     settle_catalogue,
     target_of,
@@ -105,7 +106,8 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
     if judgement.refusal is not None:
         refuse_extended(state, _PARSE, message.name, judgement)
         return
-    prepared = Prepared(text, facts, verdict, basis_of(state), message.parameter_types)
+    prepared = Prepared(text, facts, verdict, basis_of(state), message.parameter_types, names_at=state.names_made.now)
+    prepared.declared_types = _without_trailing_zeros(message.parameter_types)
     entry = Expected(Awaited.PARSE, prepared=prepared, definitions=[state.registry.define(False, message.name, prepared)])
     state.queue(
         ToServer(
@@ -116,6 +118,12 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
             on_refusal=lambda: _refuse_unrecorded(entry, _PARSE, message.name, judgement.act.audit_id),
         )
     )
+
+
+def _without_trailing_zeros(types: tuple[int, ...]) -> tuple[int, ...]:
+    """Types as declared: a zero leaves one open, and so does none at the end."""
+    last = max((index for index, each in enumerate(types, 1) if each), default=0)
+    return types[:last]
 
 
 def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) -> Portal | None:
@@ -208,6 +216,7 @@ def admit_execute(state: SessionState, body: bytes) -> None:
         state.queue(ToServer(encode_describe(Describe(b"P", message.portal)), Housekeeping.DESCRIBE, entry=hidden))
     entry = Expected(Awaited.EXECUTE, [execution], portal=portal, prepared=prepared)
     entry.changes_schema = state.note_schema_change(execution.facts)
+    state.names_made.note(execution.facts)
     entry.takes_copy_data = execution.facts.verb is Verb.COPY_IN and execution.facts.is_from_stdin
     if entry.takes_copy_data:
         state.copy_execute = entry
@@ -246,15 +255,24 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
         verdict = verdict_on(state, whole)
         if whole is facts:
             prepared.verdict, prepared.basis = verdict, basis_of(state)
+    renamed = renamed_since(state, facts, whole, verdict, prepared)
+    if renamed is not None:
+        return judge_refused(state, "execute", len(prepared.text), renamed, prepared.text), None
     if verdict.wants_estimate:
         verdict = decided(state, verdict, 0, prepared.text, whole, portal)
+    cancelled = given_up(state, "execute", prepared.text)
+    if cancelled is not None:
+        return cancelled, None
     ruled = Ruled(0, prepared.text, whole, shown, verdict)
     approved: Approved | None = None
     if isinstance(verdict.decision, Hold):
-        answer = pass_hold(state, "execute", prepared.text, [ruled], portal)
-        if isinstance(answer, Judgement):
-            return answer, None
-        approved = answer
+        approved = portal.approved
+        if approved is None or (approved.rule, approved.policy_version) != (verdict.decision.rule, state.context.policy().version):
+            answer = pass_hold(state, "execute", prepared.text, [ruled], portal)
+            if isinstance(answer, Judgement):
+                return answer, None
+            approved = answer
+            portal.approved = approved.going_on()
     return judge(state, "execute", ruled, prepared=prepared, portal=portal, approved=approved), ruled
 
 

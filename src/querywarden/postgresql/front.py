@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from querywarden.gate.gate import Act
+from querywarden.model.decision import ApprovalTerms
 from querywarden.postgresql.probe import Probe
-from querywarden.session.inputs import ApprovalOpened, ApprovalSettled
+from querywarden.session.inputs import ApprovalOpened, ApprovalSettled, ApprovalUnavailable
 
 
 class Withdrawal(StrEnum):
@@ -47,11 +48,13 @@ class IdleLimit:
 class OpenHold:
     """The question that is put to approvers for the message: what it rests on, and how far it has come.
 
-    `acts` are those of the held statements, by their place in the text; `records` the numbers of their `decided` records.
+    `acts` are those of the held statements, by their place in the text; `records` the numbers of their `decided` records. `terms` are
+    those of all of them together.
     """
 
     ticket: int
     rule: str
+    terms: ApprovalTerms
     policy_version: str
     sentence: str
     fails: bool
@@ -60,7 +63,7 @@ class OpenHold:
     is_asked: bool = False
     opened: ApprovalOpened | None = None
     settled: ApprovalSettled | None = None
-    unavailable: str | None = None
+    unavailable: ApprovalUnavailable | None = None
 
     @property
     def audit_id(self) -> str:
@@ -85,7 +88,8 @@ class Front:
     probe: Probe | None = None
     has_settings: bool = False
     idle_limit: IdleLimit | None = None
-    search_path: str = ""
+    name_space: str | None = None
+    """What decides, besides its text, what the held statement means; None where the server couldn't say."""
     planned: dict[int, Planned] = field(default_factory=dict)
     hold: OpenHold | None = None
     withdrawn: Withdrawal | None = None

@@ -8,7 +8,7 @@ from querywarden.errors import ReasonCode
 from querywarden.postgresql.error_response import encode_notice
 from querywarden.postgresql.front import IdleLimit, OpenHold, Withdrawal
 from querywarden.postgresql.refusal import Refusal, refusal_for
-from querywarden.session.inputs import ApprovalOpened, ApprovalOutcome, ApprovalSettled
+from querywarden.session.inputs import ApprovalOpened, ApprovalOutcome, ApprovalSettled, ApprovalUnavailable
 
 _CANCEL = "Cancel the statement (psql: Ctrl-C) to withdraw the request."
 
@@ -41,11 +41,14 @@ def come_again(hold: OpenHold, opened: ApprovalOpened) -> Refusal:
     return Refusal(ReasonCode.APPROVAL_REQUIRED, hold.audit_id, "42501", sentence, hold.rule, hint)
 
 
-def unavailable(hold: OpenHold, sentence: str) -> Refusal:
+def unavailable(hold: OpenHold, answer: ApprovalUnavailable) -> Refusal:
     """The refusal of a statement for which nobody can be asked."""
-    why = f"{hold.sentence} It needs an approval, and none can be asked for: {sentence}"
-    found = refusal_for(ReasonCode.APPROVALS_UNAVAILABLE, hold.audit_id, why)
-    return Refusal(found.reason, found.audit_id, found.sqlstate, found.sentence, hold.rule, "Try again later, and tell the operator.")
+    why = f"{hold.sentence} It needs an approval, and none can be asked for: {answer.sentence}"
+    hint = "Try again later, and tell the operator."
+    if answer.reason is ReasonCode.APPROVALS_PENDING:
+        hint = "Run it again once some of them are answered or have expired; `querywarden approvals list` shows them."
+    found = refusal_for(answer.reason, hold.audit_id, why)
+    return Refusal(found.reason, found.audit_id, found.sqlstate, found.sentence, hold.rule, hint)
 
 
 def settled(hold: OpenHold, answer: ApprovalSettled) -> Refusal:

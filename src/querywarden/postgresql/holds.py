@@ -15,7 +15,7 @@ from querywarden.audit.record import COMPLETED, DECIDED, Stage, completed
 from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act, GateEvent
 from querywarden.gate.gate import Stage as GateStage
-from querywarden.model.decision import Hold, WaitMode
+from querywarden.model.decision import ApprovalTerms, Hold, WaitMode, combined
 from querywarden.model.facts import Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.postgresql import hold_texts
@@ -35,6 +35,20 @@ _IDLE_MARGIN_SECONDS = 1.0
 """How long before the server's own time-out a request expires, so that the client hears of it from us."""
 
 
+def given_up(state: SessionState, stage: Stage, text: bytes) -> Judgement | None:
+    """The refusal of a message whose client has cancelled it while the server was asked about it."""
+    refusal = cancelled(state)
+    return None if refusal is None else judge_refused(state, stage, len(text), refusal, text)
+
+
+def cancelled(state: SessionState) -> Refusal | None:
+    """What is told of a message that its client has cancelled before it came to be held."""
+    front = state.front
+    if front is None or front.withdrawn is None or front.hold is not None:
+        return None
+    return hold_texts.withdrawn(None, front.withdrawn, state.new_audit_id())
+
+
 def pass_hold(state: SessionState, stage: Stage, text: bytes, statements: Sequence[Ruled], portal: Portal | None) -> Approved | Judgement:
     """See whether a message with held statements may go on: the approval that it may run on, or its refusal.
 
@@ -48,24 +62,28 @@ def pass_hold(state: SessionState, stage: Stage, text: bytes, statements: Sequen
         refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, sqlstate="25P02")
         return judge_refused(state, stage, len(text), refusal)
     for ruled in held:
-        plan_of(state, ruled.index, ruled.text, ruled.facts, portal)
-    ask_settings(state, front)
+        if ruled.is_foreseeable:
+            plan_of(state, ruled.index, ruled.text, ruled.facts, portal)
+    ask_settings(state, front, [ruled.facts for ruled in held])
     first = held[0].decision
     assert isinstance(first, Hold)
     hold = front.hold
-    version = state.context.policy().version
-    if hold is not None and (hold.policy_version, hold.rule, set(hold.acts)) != (version, first.rule, {ruled.index for ruled in held}):
+    terms = combined([ruled.decision.terms for ruled in held if isinstance(ruled.decision, Hold)])
+    asked = (state.context.policy().version, first.rule, terms.agreements, {ruled.index for ruled in held})
+    if hold is not None and (hold.policy_version, hold.rule, hold.terms.agreements, set(hold.acts)) != asked:
         # What approvers were asked is not what holds the statement now.
         _withdraw(state, front, Withdrawal.POLICY_CHANGED)
         _end(state, hold, "refused", "policy_changed")
         hold = front.hold = None
     if hold is None:
-        hold = front.hold = _open(state, stage, held, first, portal)
+        hold = front.hold = _open(state, stage, held, first, terms, portal)
+        if state.is_draining:
+            front.withdrawn = Withdrawal.DRAINING
         raise MustWait
     return _look(state, front, hold, text, held, portal)
 
 
-def _open(state: SessionState, stage: Stage, held: Sequence[Ruled], first: Hold, portal: Portal | None) -> OpenHold:
+def _open(state: SessionState, stage: Stage, held: Sequence[Ruled], first: Hold, terms: ApprovalTerms, portal: Portal | None) -> OpenHold:
     """Record that the statements are held; approvers are asked once that is safe."""
     acts: dict[int, Act] = {}
     records: list[int] = []
@@ -78,17 +96,16 @@ def _open(state: SessionState, stage: Stage, held: Sequence[Ruled], first: Hold,
         records.append(state.append(DECIDED, body, state.context.durability.refusals, audit_id))
         state.observe("statements", "hold", found.told["verb"])
     state.records += 1
-    return OpenHold(
-        state.records, first.rule, state.context.policy().version, first.sentence, _mode(state, first) is WaitMode.FAIL, acts, records
-    )
+    fails = _mode(state, terms) is WaitMode.FAIL
+    return OpenHold(state.records, first.rule, terms, state.context.policy().version, first.sentence, fails, acts, records)
 
 
-def _mode(state: SessionState, hold: Hold) -> WaitMode:
+def _mode(state: SessionState, terms: ApprovalTerms) -> WaitMode:
     """Whether the client waits: a client that can't is always heard; else the rule, the client's wish and the default say it in turn."""
     if state.hold_mode is WaitMode.FAIL:
         return WaitMode.FAIL
     default = state.context.agent_hold_mode if state.principal.kind is PrincipalKind.AGENT else state.context.hold_mode
-    return hold.terms.mode or state.hold_mode or default
+    return terms.mode or state.hold_mode or default
 
 
 def _look(
@@ -118,7 +135,7 @@ def _look(
         raise MustWait
     if answer.outcome is ApprovalOutcome.GRANTED:
         state.observe("holds", "granted")
-        return Approved(answer.id, answer.by, hold.acts)
+        return Approved(answer.id, answer.by, hold.acts, hold.rule, hold.policy_version)
     return _refused(state, hold, hold_texts.settled(hold, answer), "refused")
 
 
@@ -141,13 +158,13 @@ def _asked(state: SessionState, front: Front, hold: OpenHold, text: bytes, held:
         mode=WaitMode.FAIL if hold.fails else WaitMode.WAIT,
         rule=decision.rule,
         sentence=decision.sentence,
-        terms=decision.terms,
+        terms=hold.terms,
         policy_version=hold.policy_version,
         text=shown,
         normalised="; ".join(ruled.facts.normalised for ruled in held),
         verb=first.facts.verb.value,
         parameters=() if portal is None else parameter_texts(portal.arguments, types, portal.parameters),
-        parameters_digest=b"" if portal is None else portal.parameters_commitment,
+        parameters_digest=b"" if portal is None else portal.bound_commitment,
         reads=_names(name for ruled in held for name in ruled.facts.reads),
         writes=_names(name for ruled in held for name in ruled.facts.writes),
         functions=_names(name for ruled in held for name in ruled.facts.functions),
@@ -157,7 +174,8 @@ def _asked(state: SessionState, front: Front, hold: OpenHold, text: bytes, held:
         reason=reason_in(shown) or state.reason,
         client_ip=str(client.get("ip", "")),
         application=str(client.get("app", "")),
-        namespace=front.search_path,
+        # Where the server can't say, an approval is good for this one request.
+        namespace=f"unknown to {hold.audit_id}" if front.name_space is None else front.name_space,
         seconds_max=None if limit is None else max(_IDLE_MARGIN_SECONDS / 2, limit.seconds - _IDLE_MARGIN_SECONDS),
     )
 
@@ -172,7 +190,8 @@ def _bound_text(state: SessionState, text: bytes, held: Sequence[Ruled]) -> byte
         if facts.verb is Verb.EXECUTE and facts.subject_name is not None:
             prepared = state.registry.statement(facts.subject_name.encode())
             if prepared is not None:
-                bodies[facts.subject_name] = prepared.text
+                types = ", ".join(map(str, prepared.declared_types))
+                bodies[facts.subject_name] = prepared.text + (b" /* types: %b */" % types.encode() if types else b"")
     return b"".join((text, *(b"\n/* prepared statement %b: */ %b" % (name.encode(), body) for name, body in sorted(bodies.items()))))
 
 
@@ -237,7 +256,7 @@ def take_unavailable(state: SessionState, unavailable: ApprovalUnavailable) -> N
     """Nobody can be asked."""
     hold = _of_ticket(state, unavailable.ticket)
     if hold is not None:
-        hold.unavailable = unavailable.sentence
+        hold.unavailable = unavailable
 
 
 def _of_ticket(state: SessionState, ticket: int) -> OpenHold | None:
@@ -263,6 +282,19 @@ def withdraw(state: SessionState, cause: Withdrawal) -> bool:
     _withdraw(state, front, cause)
     front.withdrawn = cause
     return True
+
+
+def cancel_probe(state: SessionState) -> bool:
+    """The client gives up a message while the server is asked about it: it is refused once the server has answered.
+
+    Returns: whether the server is to be told as well. In the client's own segment it works for the client, and has no time-out of ours;
+    elsewhere a cancel might hit the end of the exchange.
+    """
+    front = state.front
+    if front is None or front.probe is None:
+        return False
+    front.withdrawn = Withdrawal.CANCELLED
+    return front.probe.is_in_segment
 
 
 def _withdraw(state: SessionState, front: Front, cause: Withdrawal) -> None:

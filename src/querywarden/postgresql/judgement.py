@@ -51,6 +51,15 @@ class Approved:
     request_id: str
     by: tuple[str, ...]
     acts: Mapping[int, Act]
+    rule: str
+    policy_version: str
+    goes_on: str | None = None
+    """Set where it lets a portal go on that was released on it before: the audit id of the statement that was held."""
+
+    def going_on(self) -> Approved:
+        """The same approval, for what is left of the rows of the portal that it has released."""
+        held = self.goes_on or next(iter(self.acts.values())).audit_id
+        return replace(self, acts={}, goes_on=held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class Ruled:
     facts: StatementFacts
     shown: StatementFacts | None
     verdict: Verdict
+    is_foreseeable: bool = True
+    """Whether nothing before it in its text may change what it means or touches, so that the planner can be asked about it."""
 
     @property
     def decision(self) -> Decision:
@@ -123,6 +134,29 @@ def too_many_names(state: SessionState, facts: StatementFacts) -> Refusal | None
         return None
     sentence = f"too many {what} in this session"
     return refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, "Close some of them first.", sqlstate="53400")
+
+
+def renamed_since(
+    state: SessionState, facts: StatementFacts, whole: StatementFacts, verdict: Verdict, prepared: Prepared | None = None
+) -> Refusal | None:
+    """The refusal of what was prepared before the session made something that it names, where the server or others are asked about it.
+
+    The server goes by what the names meant when it was prepared; a plan, and what approvers are shown, by what they mean now.
+    """
+    if not verdict.wants_estimate and not isinstance(verdict.decision, Hold):
+        return None
+    thens = [] if prepared is None else [prepared.names_at]
+    pending = [facts]
+    while pending:
+        part = pending.pop()
+        pending.extend(part.children)
+        named = state.registry.statement((part.subject_name or "").encode()) if part.verb is Verb.EXECUTE else None
+        if named is not None:
+            thens.append(named.names_at)
+    if not thens or not state.names_made.since(min(thens), whole):
+        return None
+    sentence = "what this prepared statement names may be something else since this session has made tables or views"
+    return refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, "Prepare it again.", sqlstate="0A000")
 
 
 def resolved(state: SessionState, facts: StatementFacts) -> tuple[StatementFacts, StatementFacts | None]:
@@ -187,9 +221,10 @@ def judge(
         ruled: what was decided; a Hold is passed on when it is only prepared, or where `approved` lets it run.
     """
     act = None if approved is None else approved.acts.get(ruled.index)
-    decision, note = _settled(state, stage, ruled, act is not None)
+    goes_on = None if approved is None else approved.goes_on
+    decision, caps = _settled(state, stage, ruled, act is not None or goes_on is not None)
     audit_id = state.new_audit_id()
-    held_id = None if act is None else act.audit_id
+    held_id = goes_on if act is None else act.audit_id
     if act is None:
         act = Act(audit_id)
         act.advance(GateEvent.ALLOW if isinstance(decision, Allow) else GateEvent.DENY)
@@ -213,12 +248,12 @@ def judge(
         return Judgement(act, record, refusal=refusal_of(decision, audit_id))
     if state.has_budgets and stage != "parse":
         state.effects.append(Spend(statements=1))
-    execution = Execution(act, ruled.facts, ruled.shown, decision, durability, found.touches, state.now, prepared, portal, budget_note=note)
+    execution = Execution(act, ruled.facts, ruled.shown, decision, durability, found.touches, state.now, prepared, portal, budget_caps=caps)
     return Judgement(act, record, execution=execution)
 
 
-def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool) -> tuple[Allow | Deny, str | None]:
-    """What a statement is released or refused with, its principal's budgets taken into account, and what they add to a cap's text."""
+def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool) -> tuple[Allow | Deny, frozenset[ReasonCode]]:
+    """What a statement is released or refused with, its principal's budgets taken into account, and which caps come from these."""
     decision = ruled.decision
     if isinstance(decision, Hold):
         if stage != "parse" and not is_approved:
@@ -228,7 +263,7 @@ def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool)
         # What the planner expects may clear it; nothing of it runs before it is executed, and that is decided then.
         decision = Allow(decision.rule)
     if isinstance(decision, Deny) or stage == "parse":
-        return decision, None
+        return decision, frozenset()
     return under_budget(state, ruled.facts, decision)
 
 

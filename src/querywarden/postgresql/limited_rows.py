@@ -13,7 +13,15 @@ from querywarden.postgresql.expected import Execution
 from querywarden.postgresql.framing import read_header
 from querywarden.postgresql.refusal import Refusal
 from querywarden.postgresql.row_errors import CapReached, RowTooLarge
-from querywarden.postgresql.row_limits import notice_of_bytes, notice_of_rows, refusal_of_bytes, refusal_of_rows, warning_from
+from querywarden.postgresql.row_limits import (
+    BUDGET_LEFT,
+    OWN_LIMIT,
+    notice_of_bytes,
+    notice_of_rows,
+    refusal_of_bytes,
+    refusal_of_rows,
+    warning_from,
+)
 from querywarden.postgresql.rows import RowMasker, relay_rows
 from querywarden.postgresql.runs_of_rows import copy_run, end_of_rows
 from querywarden.postgresql.session_state import SessionState
@@ -50,8 +58,9 @@ class LimitedRows:
     """The rows or the copy data of one run of a statement, masked where a masker is given."""
 
     __slots__ = (
-        "_bytes", "_bytes_max", "_bytes_next", "_cells_dropped", "_execution", "_has_warned", "_is_copy", "_left_in", "_left_out",
-        "_masker", "_notice", "_rows", "_rows_in", "_rows_max", "_rows_next", "_spent_bytes", "_spent_rows", "_state", "_taken", "_width",
+        "_bytes", "_bytes_max", "_bytes_next", "_bytes_why", "_cells_dropped", "_execution", "_has_warned", "_is_copy", "_left_in",
+        "_left_out", "_masker", "_notice", "_rows", "_rows_in", "_rows_max", "_rows_next", "_rows_why", "_spent_bytes", "_spent_rows",
+        "_state", "_taken", "_width",
     )  # fmt: skip
 
     def __init__(
@@ -63,9 +72,9 @@ class LimitedRows:
         self._width = width
         self._taken = taken
         self._is_copy = is_copy
-        allow, by_budget = execution.allow, execution.budget_note is not None
-        self._rows_max = _cap(allow.rows_max, taken.rows, taken.rows_limit, by_budget)
-        self._bytes_max = _cap(allow.bytes_max, taken.bytes, taken.bytes_limit, by_budget)
+        allow, lowered = execution.allow, execution.budget_caps
+        self._rows_max, self._rows_why = _cap(allow.rows_max, taken.rows, taken.rows_limit, ReasonCode.ROW_LIMIT in lowered)
+        self._bytes_max, self._bytes_why = _cap(allow.bytes_max, taken.bytes, taken.bytes_limit, ReasonCode.BYTE_LIMIT in lowered)
         self._rows, self._bytes = taken.rows, taken.bytes
         """Of the portal, with what is under way."""
         self._rows_in = taken.rows
@@ -142,15 +151,17 @@ class LimitedRows:
         """What the next run of the same portal has to add to; `seconds` is how long this one took."""
         allow, before = self._execution.allow, self._taken
         rows_limit, bytes_limit = before.rows_limit, before.bytes_limit
-        if self._execution.budget_note is None:
-            rows_limit, bytes_limit = allow.rows_max, allow.bytes_max
+        if ReasonCode.ROW_LIMIT not in self._execution.budget_caps:
+            rows_limit = allow.rows_max
+        if ReasonCode.BYTE_LIMIT not in self._execution.budget_caps:
+            bytes_limit = allow.bytes_max
         return Taken(self._rows, self._bytes, before.seconds + seconds, self._has_warned, rows_limit, bytes_limit)
 
     def refusal(self, reason: ReasonCode) -> Refusal:
         """What the client is told when a cap ends the result."""
         if reason is ReasonCode.ROW_LIMIT:
-            return refusal_of_rows(self._execution, self._rows_max)
-        return refusal_of_bytes(self._execution, self._bytes_max)
+            return refusal_of_rows(self._execution, self._rows_max, self._rows_why)
+        return refusal_of_bytes(self._execution, self._bytes_max, self._bytes_why)
 
     def _is_step(self) -> bool:
         limits = self._state.context.limits
@@ -243,10 +254,10 @@ class LimitedRows:
         if not self._has_warned:
             if self._rows >= warning_from(self._rows_max):
                 self._has_warned = True
-                found += notice_of_rows(self._execution, self._rows, self._rows_max)
+                found += notice_of_rows(self._rows, self._rows_max, self._rows_why)
             elif self._bytes >= warning_from(self._bytes_max):
                 self._has_warned = True
-                found += notice_of_bytes(self._execution, self._bytes, self._bytes_max)
+                found += notice_of_bytes(self._bytes, self._bytes_max, self._bytes_why)
         self._look_out()
         return found
 
@@ -260,10 +271,11 @@ class LimitedRows:
             self._rows_next, self._bytes_next = warning_from(self._rows_max) - 1, warning_from(self._bytes_max) - 1
 
 
-def _cap(allowed: int | None, taken: int, limit: int | None, by_budget: bool) -> int:
-    """The cap on all runs of a portal. What a budget has left is for this run; the policy's limit is for all of them."""
+def _cap(allowed: int | None, taken: int, limit: int | None, by_budget: bool) -> tuple[int, str]:
+    """The cap on all runs of a portal, and how it is explained. What a budget has left is for this run; the policy's limit is for all."""
     if allowed is None:
-        return _FAR
+        return _FAR, OWN_LIMIT
     if not by_budget:
-        return allowed
-    return min(taken + allowed, _FAR if limit is None else limit)
+        return allowed, OWN_LIMIT
+    left = taken + allowed
+    return (left, BUDGET_LEFT) if limit is None or left < limit else (limit, OWN_LIMIT)

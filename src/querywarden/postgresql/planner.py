@@ -2,13 +2,14 @@
 
 Asked once everything before the statement has been answered: outside a transaction in a read-only one of our own, inside one under a
 savepoint that is made read-only, and rolled back; with a time-out. In the middle of a segment that the server has begun to work on there
-is neither, so EXPLAIN stands alone. Nothing is executed: EXPLAIN plans.
+is neither, so EXPLAIN stands alone. Nothing is executed: EXPLAIN plans. Of EXECUTE it would run the arguments, so these must be plain.
 Spec: PostgreSQL 18, "EXPLAIN", "Pipelining"; the transaction's mode comes back with the end of the subtransaction.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import orjson
 
@@ -19,6 +20,7 @@ from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import encode
 from querywarden.postgresql.front import Front, IdleLimit, Planned
 from querywarden.postgresql.judgement_wait import MustWait
+from querywarden.postgresql.name_space import name_space_step
 from querywarden.postgresql.outgoing import ToServer
 from querywarden.postgresql.prepared import Portal
 from querywarden.postgresql.probe import Answer, Probe, Step
@@ -31,7 +33,6 @@ PLAN_CHARACTERS_MAX = 64 * 1024
 
 _EXPLAINABLE = frozenset({Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE, Verb.EXECUTE, Verb.DECLARE})
 _SAVEPOINT = b"querywarden_probe"
-_SEARCH_PATH = Step(b"SHOW search_path")
 _TRANSACTION_TIMEOUT_SINCE = 17
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?")
 _UNIT_SECONDS = {None: 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -72,50 +73,65 @@ def plan_of(state: SessionState, index: int, text: bytes, facts: StatementFacts,
     known = front.planned.get(index)
     if known is not None:
         return known
-    step = explain_step(text, facts, portal)
+    step = None if _runs_arguments(state, text, facts, portal) else explain_step(text, facts, portal)
     if step is None or state.transaction == b"E":
         found = front.planned[index] = Planned()
         return found
     if front.probe is None:
-        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe(_around(state, step)))
-    probe = front.probe
-    assert probe is not None
-    if probe.is_done < len(probe.answers):
-        raise MustWait
-    front.probe = None
-    found = front.planned[index] = _planned(probe.answers[0 if front.is_in_segment else _explain_at(state)])
+        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe([*_opening(state), step, *_closing(state)]))
+    probe = _answered(state, front)
+    found = front.planned[index] = _planned(probe.answers[0 if front.is_in_segment else len(_opening(state))])
     if front.is_in_segment:
         _fail_segment(probe)
-    else:
-        _take_settings(state, front, probe)
     return found
 
 
-def ask_settings(state: SessionState, front: Front) -> None:
-    """See where the server looks for names, and how long it lets the session idle while a statement is held.
+def ask_settings(state: SessionState, front: Front, held: Sequence[StatementFacts]) -> None:
+    """See what held statements mean to the server besides their text, and how long it lets the session idle while they are held.
 
     Raises: MustWait until the server has answered.
     """
     if front.has_settings:
         return
     if front.probe is None:
-        _ask(state, front, Probe([_SEARCH_PATH], True) if front.is_in_segment else Probe(_around(state, None)))
+        step = name_space_step(held)
+        shows = [Step(b"SHOW " + name.encode()) for name in _settings(state)]
+        # What may fail comes last.
+        steps = [*_opening(state), *shows, step, *_closing(state)]
+        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe(steps))
+    probe = _answered(state, front)
+    front.has_settings = True
+    if front.is_in_segment:
+        _fail_segment(probe)
+        front.name_space = probe.answers[0].text()
+    else:
+        answers = probe.answers[len(_opening(state)) :]
+        front.idle_limit = _idle_limit(state, answers)
+        front.name_space = answers[len(_settings(state))].text()
+
+
+def _answered(state: SessionState, front: Front) -> Probe:
+    """The exchange under way, once the server has answered all of it and is where it was before.
+
+    Something from outside may have disturbed it (an administrator's cancel). Then an open transaction of the client's has failed, and one
+    of our own is ended now.
+
+    Raises: MustWait.
+    """
     probe = front.probe
     assert probe is not None
     if probe.is_done < len(probe.answers):
         raise MustWait
     front.probe = None
-    if front.is_in_segment:
-        _fail_segment(probe)
-        front.search_path, front.has_settings = probe.answers[0].text() or "", True
-    else:
-        _take_settings(state, front, probe)
-
-
-def _take_settings(state: SessionState, front: Front, probe: Probe) -> None:
-    answers = probe.answers[_limits_at(state) :]
-    front.idle_limit = _idle_limit(state, answers[1:])
-    front.search_path, front.has_settings = answers[0].text() or "", True
+    if probe.is_in_segment:
+        return probe
+    disturbed = probe if probe.disturbed is None else probe.disturbed
+    if state.transaction == IDLE and probe.status != IDLE:
+        _ask(state, front, Probe([Step(b"ROLLBACK")], disturbed=disturbed))
+    if probe.status != state.transaction:
+        state.transaction = probe.status
+        state.has_failed = True
+    return disturbed
 
 
 def _fail_segment(probe: Probe) -> None:
@@ -146,7 +162,21 @@ def explain_step(text: bytes, facts: StatementFacts, portal: Portal | None) -> S
     return Step(explain, portal.prepared.parameter_types, arguments.parameter_formats, arguments.parameters)
 
 
-# The steps around EXPLAIN, and where the answers lie.
+def _runs_arguments(state: SessionState, text: bytes, facts: StatementFacts, portal: Portal | None) -> bool:
+    """Whether EXPLAIN would run something: the arguments of EXECUTE, unless they are constants."""
+    if facts.verb is not Verb.EXECUTE:
+        return False
+    if portal is not None and portal.prepared is not None and portal.prepared.facts is not None:
+        own = portal.prepared.facts
+    else:
+        found = state.context.analyse(text) if len(text) <= state.context.limits.analysis_inline_bytes_max else None
+        if not isinstance(found, tuple) or len(found) != 1:
+            return True
+        own = found[0]
+    return bool(own.functions or own.operators or own.cast_types)
+
+
+# The steps around a question.
 
 
 def _opening(state: SessionState) -> list[Step]:
@@ -163,22 +193,10 @@ def _settings(state: SessionState) -> list[str]:
     return [*names, "transaction_timeout"] if state.server_major >= _TRANSACTION_TIMEOUT_SINCE else names
 
 
-def _around(state: SessionState, explain: Step | None) -> list[Step]:
-    shows = [_SEARCH_PATH, *(Step(b"SHOW " + name.encode()) for name in _settings(state))]
+def _closing(state: SessionState) -> list[Step]:
     if state.transaction == IDLE:
-        closing = [Step(b"ROLLBACK")]
-    else:
-        closing = [Step(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT), Step(b"RELEASE SAVEPOINT " + _SAVEPOINT)]
-    # EXPLAIN comes last, since it is the step that may fail.
-    return [*_opening(state), *shows, *([] if explain is None else [explain]), *closing]
-
-
-def _limits_at(state: SessionState) -> int:
-    return len(_opening(state))
-
-
-def _explain_at(state: SessionState) -> int:
-    return _limits_at(state) + 1 + len(_settings(state))
+        return [Step(b"ROLLBACK")]
+    return [Step(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT), Step(b"RELEASE SAVEPOINT " + _SAVEPOINT)]
 
 
 def _idle_limit(state: SessionState, answers: list[Answer]) -> IdleLimit | None:
@@ -202,8 +220,9 @@ def _planned(answer: Answer) -> Planned:
     if text is None:
         return Planned()
     try:
-        plan = orjson.loads(text)
-        rows = rows_of(plan[0]["Plan"])
+        # A rule of a rewritten table adds statements; of those that aren't planned, such as NOTIFY, there is only the name.
+        plans = [each["Plan"] for each in orjson.loads(text) if isinstance(each, dict) and "Plan" in each]
+        rows = max(map(rows_of, plans))
     except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
         return Planned()
     return Planned(rows, text if len(text) <= PLAN_CHARACTERS_MAX else None)

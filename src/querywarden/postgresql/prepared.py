@@ -8,6 +8,7 @@ Protocol and SQL share the names: PREPARE and Parse, DECLARE and Bind.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,10 @@ class Prepared:
     parameter_types: tuple[int, ...] = ()
     is_of_sql: bool = False
     """Made by PREPARE or DECLARE: `text` is that statement, not its body."""
+    declared_types: tuple[int, ...] = ()
+    """The types that its Parse has declared, as OIDs; the server infers the others from the text."""
+    names_at: int = 0
+    """How often the session had made names when it was prepared: the server has settled then what those in the text mean."""
 
     @property
     def may_wait(self) -> bool:
@@ -62,8 +67,16 @@ class Portal:
     """The body of its RowDescription, once the server has sent it."""
     target: Prepared | Portal | None = None
     """For a portal over EXECUTE or FETCH: what the name in it meant when the portal was bound, which is when its columns were settled."""
+    approved: Any = None
+    """The `judgement.Approved` that it was released on, which lets it go on where its rows are fetched in portions."""
     bound_at: int = 0
     """Statements of the session that were permitted before it was bound."""
+
+    @property
+    def bound_commitment(self) -> bytes:
+        """The digest of the parameters with their declared types: the same bytes are another value as another type."""
+        types = () if self.prepared is None else self.prepared.declared_types
+        return hashlib.sha256(b"".join((self.parameters_commitment, *(each.to_bytes(4, "big") for each in types)))).digest()
 
     @property
     def runs_by_name(self) -> bool:

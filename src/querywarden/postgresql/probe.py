@@ -29,7 +29,7 @@ NAME = b"querywarden.probe"
 """The prepared statement and portal of a probe; a client may not know it, and has its own names."""
 
 _DATA_ROW, _ERROR, _READY, _CLOSED = (ord(c) for c in "DEZ3")
-_CLOSES = 3
+_CLOSES = 4
 """CloseComplete messages of a step."""
 CELLS_MAX = 1_000
 """Rows kept of a step; a plan comes as one row, other answers have one too."""
@@ -64,12 +64,16 @@ class Answer:
 class Probe:
     """One hidden exchange: its messages, and the answers as they come."""
 
-    __slots__ = ("_closed", "answers", "data", "is_done", "is_in_segment")
+    __slots__ = ("_closed", "answers", "data", "disturbed", "is_done", "is_in_segment", "status")
 
-    def __init__(self, steps: Sequence[Step], is_in_segment: bool = False) -> None:
+    def __init__(self, steps: Sequence[Step], is_in_segment: bool = False, disturbed: Probe | None = None) -> None:
+        """Args: `disturbed` is an exchange that has left something open, which this one ends."""
         if is_in_segment and len(steps) != 1:
             raise ValueError("in a client's segment a probe has one step")
         self.is_in_segment = is_in_segment
+        self.disturbed = disturbed
+        self.status = b""
+        """The transaction status that the server has told last."""
         self.data = b"".join(_messages(step) + (FLUSH if is_in_segment else SYNC) for step in steps)
         self.answers: list[Answer] = [Answer() for _ in steps]
         self._closed = 0
@@ -90,6 +94,7 @@ class Probe:
             answer.error = ErrorFields(decode_fields(body))
             self.is_done += self.is_in_segment
         elif kind == _READY:
+            self.status = body
             self.is_done += 1
         elif kind == _CLOSED and self.is_in_segment:
             self._closed += 1
@@ -100,7 +105,8 @@ class Probe:
 def _messages(step: Step) -> bytes:
     return b"".join(
         (
-            # What a step before this one may have left behind when it failed.
+            # What a step before this one may have left behind when it failed: a portal stays in a failed transaction.
+            encode_close(Close(b"P", NAME)),
             encode_close(Close(b"S", NAME)),
             encode_parse(Parse(NAME, step.text, step.parameter_types)),
             encode_bind(Bind(NAME, NAME, step.parameter_formats, step.parameters)),

@@ -9,6 +9,8 @@ from querywarden.postgresql.refusal import Refusal, refusal_for
 
 OWN_LIMIT = "which is the limit for you here"
 """How a cap is explained that no budget has lowered."""
+BUDGET_LEFT = "which is what your budget has left"
+"""How a cap is explained that is what a budget has left."""
 _WARNING = "01000"
 
 
@@ -17,22 +19,22 @@ def warning_from(maximum: int) -> int:
     return max(1, (4 * maximum + 4) // 5)
 
 
-def refusal_of_rows(execution: Execution, rows_max: int) -> Refusal:
-    """What the client is told when a result has more rows than its principal may take."""
+def refusal_of_rows(execution: Execution, rows_max: int, why: str) -> Refusal:
+    """What the client is told when a result has more rows than its principal may take; `why` is one of the two explanations."""
     return refusal_for(
         ReasonCode.ROW_LIMIT,
         execution.act.audit_id,
-        f"the result has more than {rows_max} rows, {execution.budget_note or OWN_LIMIT}",
+        f"the result has more than {rows_max} rows, {why}",
         "Ask for less: add a LIMIT or a condition, or aggregate in the database.",
     )
 
 
-def refusal_of_bytes(execution: Execution, bytes_max: int) -> Refusal:
-    """What the client is told when a result has more bytes than its principal may take."""
+def refusal_of_bytes(execution: Execution, bytes_max: int, why: str) -> Refusal:
+    """What the client is told when a result has more bytes than its principal may take; `why` is one of the two explanations."""
     return refusal_for(
         ReasonCode.BYTE_LIMIT,
         execution.act.audit_id,
-        f"the result has more than {bytes_max} bytes, {execution.budget_note or OWN_LIMIT}",
+        f"the result has more than {bytes_max} bytes, {why}",
         "Ask for less: name fewer columns, add a LIMIT or a condition, or aggregate in the database.",
     )
 
@@ -57,18 +59,15 @@ def refusal_of_size(execution: Execution, bytes_max: int) -> Refusal:
     )
 
 
-def notice_of_rows(execution: Execution, rows: int, rows_max: int) -> bytes:
+def notice_of_rows(rows: int, rows_max: int, why: str) -> bytes:
     """The NoticeResponse for a result that has come near to its rows."""
-    return _notice(
-        execution, f"{rows} of at most {rows_max} rows have been returned", f"The result ends with an error after {rows_max} rows"
-    )
+    return _notice(f"{rows} of at most {rows_max} rows have been returned", f"The result ends with an error after {rows_max} rows", why)
 
 
-def notice_of_bytes(execution: Execution, bytes_sent: int, bytes_max: int) -> bytes:
+def notice_of_bytes(bytes_sent: int, bytes_max: int, why: str) -> bytes:
     """The NoticeResponse for a result that has come near to its bytes."""
-    return _notice(
-        execution, f"{bytes_sent} of at most {bytes_max} bytes have been returned", f"The result ends with an error after {bytes_max} bytes"
-    )
+    consequence = f"The result ends with an error after {bytes_max} bytes"
+    return _notice(f"{bytes_sent} of at most {bytes_max} bytes have been returned", consequence, why)
 
 
 def notice_of_time(seconds: float, seconds_max: float) -> bytes:
@@ -81,5 +80,5 @@ def notice_of_time(seconds: float, seconds_max: float) -> bytes:
     )
 
 
-def _notice(execution: Execution, sentence: str, consequence: str) -> bytes:
-    return encode_notice("WARNING", _WARNING, sentence, f"{consequence}, {execution.budget_note or OWN_LIMIT}.")
+def _notice(sentence: str, consequence: str, why: str) -> bytes:
+    return encode_notice("WARNING", _WARNING, sentence, f"{consequence}, {why}.")

@@ -15,6 +15,7 @@ from querywarden.model.resource import FunctionName, RelationName
 from querywarden.postgresql.analysis.functions import is_built_in
 from querywarden.postgresql.client_stream import ClientStream
 from querywarden.postgresql.expected import Expected, ExpectedAnswers
+from querywarden.postgresql.foresight import NamesMade
 from querywarden.postgresql.front import Front
 from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
 from querywarden.postgresql.prepared import Registry
@@ -77,6 +78,7 @@ class SessionState:
     to_server: ServerQueue = field(default_factory=ServerQueue)
     to_client: ClientQueue = field(default_factory=ClientQueue)
     changes: OpenChanges = field(default_factory=OpenChanges)
+    names_made: NamesMade = field(default_factory=NamesMade)
     effects: list[Effect] = field(default_factory=list)
     now: float = 0.0
     transaction: bytes = IDLE

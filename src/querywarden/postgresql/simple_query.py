@@ -13,9 +13,10 @@ from querywarden.model.decision import Deny, Hold
 from querywarden.model.facts import StatementFacts, Unanalysable, Verb
 from querywarden.postgresql.client_settings import note_settings
 from querywarden.postgresql.completion import finish_skipped
-from querywarden.postgresql.decisions import decided, verdict_on
+from querywarden.postgresql.decisions import NO_CATALOGUE, decided, undeterminable, verdict_on
 from querywarden.postgresql.expected import Awaited, Expected
-from querywarden.postgresql.holds import pass_hold
+from querywarden.postgresql.foresight import Before
+from querywarden.postgresql.holds import given_up, pass_hold
 from querywarden.postgresql.judgement import (
     Approved,
     Judgement,
@@ -25,6 +26,7 @@ from querywarden.postgresql.judgement import (
     judge_refused,
     judge_unanalysable,
     log_refusal,
+    renamed_since,
     resolved,
     settle_catalogue,
     too_many_names,
@@ -65,6 +67,10 @@ def _admit_statements(state: SessionState, text: bytes, statements: tuple[Statem
     if isinstance(ruled, Judgement):
         refuse_query(state, ruled)
         return
+    cancelled = given_up(state, "simple", text)
+    if cancelled is not None:
+        refuse_query(state, cancelled)
+        return
     approved: Approved | None = None
     decisions = [each.decision for each in ruled]
     if any(isinstance(decision, Hold) for decision in decisions) and not any(isinstance(decision, Deny) for decision in decisions):
@@ -100,6 +106,7 @@ def _release(state: SessionState, text: bytes, statements: list[Ruled], approved
         execution.definitions = names_of(state, ruled)
         opened.extend(execution.definitions)
         entry.changes_schema |= state.note_schema_change(ruled.facts)
+        state.names_made.note(ruled.facts)
         entry.takes_copy_data |= ruled.facts.verb is Verb.COPY_IN and ruled.facts.is_from_stdin
         note_settings(state, ruled.facts)
     entry.executions = [judgement.execution for judgement in judgements if judgement.execution is not None]
@@ -139,15 +146,28 @@ def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts
                 return ruled  # None of the text runs, so nothing more need be known of it.
             opened.extend(names_of(state, found))
             state.note_schema_change(facts)
-        return [_with_estimate(state, each) for each in ruled]
+        return [_with_estimate(state, each) for each in _foreseen(state, ruled)]
     finally:
         for definition in opened:
             state.registry.discard(definition)
         state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
 
 
+def _foreseen(state: SessionState, statements: list[Ruled]) -> list[Ruled]:
+    """The statements of a text, each with whether those before it leave it as it is."""
+    before = Before()
+    found = []
+    for ruled in statements:
+        found.append(replace(ruled, is_foreseeable=before.leaves(ruled.facts)))
+        before.add(ruled.facts, state.catalogue or NO_CATALOGUE)
+    return found
+
+
 def _with_estimate(state: SessionState, ruled: Ruled) -> Ruled:
-    verdict = decided(state, ruled.verdict, ruled.index, ruled.text, ruled.facts, None)
+    if ruled.is_foreseeable:
+        verdict = decided(state, ruled.verdict, ruled.index, ruled.text, ruled.facts, None)
+    else:
+        verdict = undeterminable(state, ruled.verdict, ruled.facts)
     return ruled if verdict is ruled.verdict else replace(ruled, verdict=verdict)
 
 
@@ -167,7 +187,11 @@ def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: State
             sqlstate="26000",
         )
         return judge_refused(state, "simple", len(text), refusal, text)
-    return Ruled(index, text, whole, shown, verdict_on(state, whole))
+    verdict = verdict_on(state, whole)
+    renamed = renamed_since(state, facts, whole, verdict)
+    if renamed is not None:
+        return judge_refused(state, "simple", len(text), renamed, text)
+    return Ruled(index, text, whole, shown, verdict)
 
 
 def names_of(state: SessionState, ruled: Ruled) -> list[Definition]:
@@ -177,7 +201,7 @@ def names_of(state: SessionState, ruled: Ruled) -> list[Definition]:
     registry = state.registry
     # The body of a name is decided anew when it runs: what is decided here is that it may be given one.
     if facts.verb is Verb.PREPARE and facts.children:
-        return [registry.define(False, name, Prepared(ruled.text, facts.children[0], is_of_sql=True))]
+        return [registry.define(False, name, Prepared(ruled.text, facts.children[0], is_of_sql=True, names_at=state.names_made.now))]
     if facts.verb is Verb.DECLARE and facts.children:
         body = Prepared(ruled.text, facts.children[0], is_of_sql=True)
         return [registry.define(True, name, Portal(body, is_held=facts.cursor_is_held))]

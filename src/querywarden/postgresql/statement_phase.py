@@ -214,7 +214,9 @@ class StatementPhase:
         """Take back what waits for approvers, or forward a cancel if the server is at work for this client; else there is nothing to do."""
         state = self._state
         head = state.expected.head
-        if holds.withdraw(state, Withdrawal.CANCELLED) or (head is not None and head.probe is not None):
+        if holds.withdraw(state, Withdrawal.CANCELLED):
+            return
+        if head is not None and head.probe is not None and not holds.cancel_probe(state):
             return
         if state.expected and self._server_key is not None and not state.to_server.is_blocked:
             state.to_server.is_blocked = True

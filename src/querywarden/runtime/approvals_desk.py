@@ -21,7 +21,7 @@ import structlog
 from querywarden.approval.opening import request_of
 from querywarden.approval.request import ApprovalRequest, HeldStatement, RequestState, party_of
 from querywarden.approval.request_id import RANDOM_BYTES, request_id
-from querywarden.errors import DependencyFailure
+from querywarden.errors import DependencyFailure, ReasonCode
 from querywarden.model.decision import WaitMode
 from querywarden.runtime.approval_news import ApprovalNews
 from querywarden.runtime.approvers import Approvers
@@ -30,7 +30,7 @@ from querywarden.runtime.services import ApprovalAnswer, Withdraw
 from querywarden.runtime.store_calls import StoreCalls
 from querywarden.runtime.withdrawals import Withdrawals
 from querywarden.session.inputs import ApprovalOpened, ApprovalOutcome, ApprovalSettled, ApprovalUnavailable
-from querywarden.storage.approval_store import DuplicateRequest, OpenedRequest
+from querywarden.storage.approval_store import DuplicateRequest, OpenedRequest, TooManyPending
 from querywarden.storage.control_store import ControlStore
 
 STALE_SECONDS = 30.0
@@ -76,7 +76,10 @@ class Waiting:
 
 
 class ApprovalsDesk:
-    """The desk of one proxy. `instance` is its name in the store; `where` says, for a request's id, where it can be approved."""
+    """The desk of one proxy. `instance` is its name in the store; `where` says, for a request's id, where it can be approved.
+
+    `pending_max` is how many requests of one principal may be pending.
+    """
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class ApprovalsDesk:
         draw: Callable[[int], bytes],
         where: Callable[[str], str],
         clock: Callable[[], float] = time.time,
+        pending_max: int | None = None,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -98,6 +102,7 @@ class ApprovalsDesk:
         self._news = news
         self._draw = draw
         self._where = where
+        self._pending_max = pending_max
         self._clock = clock
         self._open: dict[str, Waiting] = {}
         self._withdrawals = Withdrawals(store, calls, news, self._spawn, clock)
@@ -201,6 +206,9 @@ class ApprovalsDesk:
                 await self._open_request(waiting)
         except DependencyFailure:
             self._unavailable(waiting, UNAVAILABLE)
+        except TooManyPending as many:
+            log.warning("approvals.too_many_pending", rule=waiting.held.rule, session=waiting.held.session_id)
+            self._unavailable(waiting, str(many), ReasonCode.APPROVALS_PENDING)
         except Exception as error:
             log.error("approvals.broken", error=type(error).__name__, exc_info=error)
             self._unavailable(waiting, UNAVAILABLE)
@@ -212,16 +220,16 @@ class ApprovalsDesk:
             self._settle(waiting, "", ApprovalOutcome.DENIED, note=BLOCKED)
             return True
         requester = party_of(held.principal)
-        is_valid = self._approvers.check(requester, held.terms)
+        present = self._approvers.check(requester, held.terms)
         for _ in range(_ATTEMPTS):
-            usable = await self._calls.run(self._store.find_usable, held.fingerprint, self._clock(), is_valid)
+            usable = await self._calls.run(self._store.find_usable, held.fingerprint, self._clock(), present, held.terms)
             if usable is None or waiting.is_over():
                 break
             if await self._use(waiting, usable, is_standing=False):
                 return True
         if held.terms.standing is not None and not waiting.is_over():
             find = self._store.find_standing
-            standing = await self._calls.run(find, held.statement_fingerprint, requester.identities, self._clock(), is_valid)
+            standing = await self._calls.run(find, held.statement_fingerprint, requester.identities, self._clock(), present)
             stands = standing is not None and await self._calls.run(self._approvers.stands, standing, requester, held.terms)
             if standing is not None and stands and not waiting.is_over() and await self._use(waiting, standing, is_standing=True):
                 return True
@@ -265,7 +273,7 @@ class ApprovalsDesk:
             request = request_of(held, request_id(self._draw(RANDOM_BYTES)), self._clock(), self._instance)
             try:
                 # An answer after the deadline opens a request that nobody waits for.
-                return await self._calls.run_or_undo(partial(self._store.open_request, request), self._opened_late)
+                return await self._calls.run_or_undo(partial(self._store.open_request, request, self._pending_max), self._opened_late)
             except DuplicateRequest:
                 continue
         raise DependencyFailure("no request id is free")
@@ -366,11 +374,11 @@ class ApprovalsDesk:
         self._end(waiting)
         waiting.answer(ApprovalSettled(waiting.ticket, number, outcome, by, note))
 
-    def _unavailable(self, waiting: Waiting, sentence: str) -> None:
+    def _unavailable(self, waiting: Waiting, sentence: str, reason: ReasonCode = ReasonCode.APPROVALS_UNAVAILABLE) -> None:
         if not waiting.is_over():
             self._end(waiting)
-            self._news.counted("unavailable")
-            waiting.answer(ApprovalUnavailable(waiting.ticket, sentence))
+            self._news.counted("unavailable" if reason is ReasonCode.APPROVALS_UNAVAILABLE else "too_many")
+            waiting.answer(ApprovalUnavailable(waiting.ticket, sentence, reason))
 
     def _end(self, waiting: Waiting) -> None:
         waiting.finish()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from querywarden.approval.eligibility import may_approve_for
-from querywarden.approval.quorum import is_met
+from querywarden.approval.quorum import Present, is_met
 from querywarden.approval.request import ApprovalRequest, Party, Vote
 from querywarden.model.decision import ApprovalTerms
 from querywarden.runtime.known_access import KnownAccess
@@ -26,27 +26,29 @@ class Approvers:
         self._known = known
         self._clock = clock
 
-    def check(self, requester: Party, terms: ApprovalTerms) -> Callable[[Vote], bool]:
-        """Whether the approver of a vote may still agree, under these terms, to what a requester wants. Each is looked up once."""
-        answers: dict[Party, bool] = {}
+    def check(self, requester: Party, terms: ApprovalTerms) -> Present:
+        """Who the approver of a vote is now; None when it may not agree any more, under these terms, to what a requester wants.
 
-        def is_valid(vote: Vote) -> bool:
+        Each is looked up once.
+        """
+        answers: dict[Party, Party | None] = {}
+
+        def present(vote: Vote) -> Party | None:
             if vote.approver not in answers:
-                answers[vote.approver] = self._may_agree(requester, terms, vote.approver)
+                answers[vote.approver] = self._present(requester, terms, vote.approver)
             return answers[vote.approver]
 
-        return is_valid
+        return present
 
     def stands(self, request: ApprovalRequest, requester: Party, terms: ApprovalTerms) -> bool:
         """Whether an approval has its quorum under these terms, by those who may still agree. Raises: DependencyFailure."""
-        is_valid = self.check(requester, terms)
-        return is_met(replace(request, terms=terms), is_valid)
+        return is_met(replace(request, terms=terms), self.check(requester, terms))
 
-    def _may_agree(self, requester: Party, terms: ApprovalTerms, approver: Party) -> bool:
+    def _present(self, requester: Party, terms: ApprovalTerms, approver: Party) -> Party | None:
         now = self._clock()
         if self._known.is_blocked(approver, now):
-            return False
+            return None
         seen = self._store.last_seen([(approver.subject, approver.issuer)])
         groups = seen.get((approver.subject, approver.issuer), approver.groups)
         present = replace(approver, groups=groups | self._known.granted_groups(approver, now))
-        return may_approve_for(requester, terms, present) is None
+        return present if may_approve_for(requester, terms, present) is None else None

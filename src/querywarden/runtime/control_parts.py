@@ -50,7 +50,10 @@ class ControlParts:
         self.news = ApprovalNews(journal, metrics, self.webhooks, self.known.add_grant)
         self.approvers = Approvers(store, self.known)
         self.budgets = Budgets(store, self.calls, remembered(policy.budgets_of, policy.version))
-        self.desk = ApprovalsDesk(store, self.calls, instance, self.approvers, self.known, self.news, os.urandom, place)
+        self.desk = ApprovalsDesk(
+            store, self.calls, instance, self.approvers, self.known, self.news, os.urandom, place,
+            pending_max=config.approvals.pending_max,
+        )  # fmt: skip
         self.presence = SessionPresence(
             store, self.calls, instance, self.known, self.budgets, self.news, policy.resource, policy.authorise, policy.sessions_max
         )

@@ -57,7 +57,9 @@ MEASURES: tuple[Measure, ...] = (
     Measure("catalogue_reads", "Readings of databases' catalogues, by outcome.", ("database", "outcome")),
     Measure("holds", "Held statements by how they ended: granted, or the reason of the refusal.", ("outcome",)),
     Measure(
-        "approvals", "Requests for approvals, by event: requested, granted, denied, expired, withdrawn, used, unavailable.", ("outcome",)
+        "approvals",
+        "Requests for approvals, by event: requested, granted, denied, expired, withdrawn, used, unavailable, too_many.",
+        ("outcome",),
     ),
     Measure("webhooks", "Attempts to deliver webhooks: delivered, failed (tried again), given_up, dropped.", ("outcome",)),
     Measure("kills", "Sessions ended at once by an operator, by cause: session, principal (blocked).", ("cause",)),

@@ -54,6 +54,7 @@ def event_data(event: str, request: ApprovalRequest, now: float, where: str) -> 
         "principal": _bounded(request.requester.label, NAME_CHARACTERS_MAX),
         "expires_at": _moment(request.expires_at),
         "quorum": request.terms.quorum,
+        "agreements": [{"approvers": list(each.approvers), "quorum": each.quorum} for each in request.terms.agreements],
         "by": [_bounded(vote.approver.label, NAME_CHARACTERS_MAX) for vote in request.votes],
         "where": where,
     }
@@ -97,6 +98,8 @@ def slack_body(event: Mapping[str, Any]) -> bytes:
         facts.append(("By", ", ".join(data["by"])))
     if event["type"] == "approval.requested":
         facts.append(("Until", data["expires_at"]))
+        wanted = [f"{each['quorum']} of {' or '.join(each['approvers'])}" for each in data.get("agreements", ())]
+        facts.append(("To agree", " and ".join(wanted)))
     fields = [_text(f"*{name}*\n{_code(value, _FIELD_CHARACTERS_MAX)}") for name, value in facts]
     blocks: list[dict[str, Any]] = [_section(f"*{title}*"), {"type": "section", "fields": fields}]
     if "reason" in data:

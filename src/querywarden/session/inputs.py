@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import Analysis
 from querywarden.model.principal import Principal
@@ -181,10 +182,14 @@ class ApprovalSettled:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalUnavailable:
-    """No approval can be asked for, since the control store doesn't answer; `sentence` is public."""
+    """No approval can be asked for; `sentence` says why, and is public.
+
+    `reason` tells what is out of order (the store, the log) from what the principal itself has used up.
+    """
 
     ticket: int
     sentence: str
+    reason: ReasonCode = ReasonCode.APPROVALS_UNAVAILABLE
 
 
 Input = (

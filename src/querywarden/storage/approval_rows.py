@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from querywarden.approval.display import brief
 from querywarden.approval.request import (
     AccessWanted,
     ApprovalRequest,
@@ -17,7 +18,7 @@ from querywarden.approval.request import (
     StatementShown,
     Vote,
 )
-from querywarden.model.decision import ApprovalTerms, WaitMode
+from querywarden.model.decision import Agreement, ApprovalTerms, WaitMode
 from querywarden.model.principal import Actor, PrincipalKind
 
 _STATEMENT_NAMES = ("reads", "writes", "functions", "properties")
@@ -35,6 +36,11 @@ def digest_of(*parts: str) -> str:
         data = part.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
+
+
+def requester_of(party: Party) -> str:
+    """The digest of who asks: what an agent asks for somebody is counted apart from what that person asks for itself."""
+    return digest_of(*(part for each in ((party.subject, party.issuer), *actors_to_json(party.actors)) for part in each))
 
 
 def similarity_of(request: ApprovalRequest) -> str:
@@ -56,6 +62,7 @@ def values_of_request(request: ApprovalRequest) -> dict[str, Any]:
         "fingerprint": request.fingerprint,
         "statement_fingerprint": request.statement_fingerprint,
         "similarity": similarity_of(request),
+        "requester": requester_of(request.requester),
         "mode": request.mode.value,
         "instance": request.instance,
         "created_at": request.created_at,
@@ -76,17 +83,27 @@ def values_of_request(request: ApprovalRequest) -> dict[str, Any]:
             "policy_version": request.policy_version,
             "session_id": request.session_id,
             "audit_id": request.audit_id,
-            "statement": None if request.statement is None else _statement_to_json(request.statement),
+            "statement": None if request.statement is None else _statement_to_json(brief(request.statement)),
             "access": None if request.access is None else _access_to_json(request.access),
             "reason": request.reason,
             "client_ip": request.client_ip,
             "application": request.application,
         },
+        "texts": None if request.statement is None else _statement_to_json(request.statement),
     }
 
 
 def request_of_row(row: Row[Any], votes: Sequence[Row[Any]]) -> ApprovalRequest:
     """A request, of its row and those of its votes."""
+    return _request(row, votes, row.texts)
+
+
+def brief_of_row(row: Row[Any], votes: Sequence[Row[Any]]) -> ApprovalRequest:
+    """A request as a list shows it, of its row without the texts."""
+    return _request(row, votes, row.body["statement"])
+
+
+def _request(row: Row[Any], votes: Sequence[Row[Any]], statement: Mapping[str, Any] | None) -> ApprovalRequest:
     body: Mapping[str, Any] = row.body
     return ApprovalRequest(
         id=row.id,
@@ -106,7 +123,7 @@ def request_of_row(row: Row[Any], votes: Sequence[Row[Any]]) -> ApprovalRequest:
         instance=row.instance,
         session_id=body["session_id"],
         audit_id=body["audit_id"],
-        statement=None if body["statement"] is None else _statement_of_json(body["statement"]),
+        statement=None if statement is None else _statement_of_json(statement),
         access=None if body["access"] is None else AccessWanted(**body["access"]),
         reason=body["reason"],
         client_ip=body["client_ip"],
@@ -171,16 +188,18 @@ def _terms_to_json(terms: ApprovalTerms) -> dict[str, Any]:
         "seconds_max": terms.seconds_max,
         "mode": None if terms.mode is None else terms.mode.value,
         "standing": terms.standing,
+        "also": [[list(each.approvers), each.quorum] for each in terms.also],
     }
 
 
 def _terms_of_json(value: Mapping[str, Any]) -> ApprovalTerms:
     mode = None if value["mode"] is None else WaitMode(value["mode"])
-    return ApprovalTerms(tuple(value["approvers"]), value["quorum"], value["seconds_max"], mode, value["standing"])
+    also = tuple(Agreement(tuple(approvers), quorum) for approvers, quorum in value["also"])
+    return ApprovalTerms(tuple(value["approvers"]), value["quorum"], value["seconds_max"], mode, value["standing"], also)
 
 
 def _statement_to_json(shown: StatementShown) -> dict[str, Any]:
-    plain = {name: getattr(shown, name) for name in ("text", "normalised", "verb", "sentence", "estimated_rows", "plan")}
+    plain = {name: getattr(shown, name) for name in ("text", "normalised", "verb", "sentence", "estimated_rows", "plan", "namespace")}
     names = {name: list(getattr(shown, name)) for name in _STATEMENT_NAMES}
     return plain | names | {"parameters": list(shown.parameters)}
 

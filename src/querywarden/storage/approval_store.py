@@ -6,19 +6,19 @@ try the same one, one wins. Secrets: the rows hold the requesters' literals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from querywarden.approval.eligibility import may_vote
 from querywarden.approval.lifecycle import RequestEvent, after, states_before
-from querywarden.approval.quorum import is_by_others, is_met
+from querywarden.approval.quorum import Present, as_voted, is_by_others, is_met
 from querywarden.approval.request import ApprovalRequest, RequestState, Vote
-from querywarden.model.decision import WaitMode
-from querywarden.storage.approval_rows import request_of_row, similarity_of, values_of_request, values_of_vote
+from querywarden.model.decision import ApprovalTerms, WaitMode
+from querywarden.storage.approval_rows import brief_of_row, request_of_row, requester_of, similarity_of, values_of_request, values_of_vote
 from querywarden.storage.engine import StoreDatabase
 from querywarden.storage.schema import INSTANCES, REQUESTS, VOTES
 from querywarden.storage.upsert import insert_or_not
@@ -41,6 +41,10 @@ class DuplicateRequest(ValueError):
     """Another approval request has this id: try again with another."""
 
 
+class TooManyPending(ValueError):
+    """A principal has as many pending requests as it may have; nothing was opened. Its text is a public sentence."""
+
+
 class VoteRefused(ValueError):
     """A vote that doesn't count, and nothing has changed; its text is a public sentence."""
 
@@ -53,26 +57,28 @@ class OpenedRequest:
     is_new: bool
 
 
-def any_vote(_: Vote) -> bool:
-    """Every vote is valid: for those who look at approvers elsewhere."""
-    return True
-
-
 class ApprovalStore(StoreDatabase):
     """The part of the control store that keeps approval requests and votes."""
 
-    def open_request(self, request: ApprovalRequest) -> OpenedRequest:
+    def open_request(self, request: ApprovalRequest, pending_max: int | None = None) -> OpenedRequest:
         """Open a pending request; where nobody waits, one with the same fingerprint that is still pending takes its place.
 
-        Raises: DuplicateRequest.
+        `pending_max` is how many of its principal may be pending, with this one. Raises: DuplicateRequest, TooManyPending.
         """
         with self.writing() as connection:
+            if pending_max is not None:
+                _be_alone(connection, requester_of(request.requester))
             is_same = and_(REQUESTS.c.fingerprint == request.fingerprint, _is(RequestState.PENDING), REQUESTS.c.instance.is_(None))
             if request.instance is None:
                 # What has expired and was not swept yet makes room; `expire` still hands it out.
                 is_over = and_(is_same, REQUESTS.c.expires_at <= request.created_at)
                 connection.execute(update(REQUESTS).where(is_over).values(_changes(RequestState.EXPIRED, settled_at=request.created_at)))
             if insert_or_not(connection, REQUESTS, values_of_request(request)):
+                if pending_max is not None and _pending(connection, request) > pending_max:
+                    # What was inserted goes with the transaction.
+                    raise TooManyPending(
+                        f"{pending_max} of your requests wait for an answer already, and nobody may have more than that at a time."
+                    )
                 return OpenedRequest(request, True)
             same = [] if request.instance is not None else _requests(connection, is_same)
             if not same:
@@ -95,36 +101,44 @@ class ApprovalStore(StoreDatabase):
         return {request.id: request for request in found}
 
     def list_requests(self, state: RequestState | None = None, limit: int = 100) -> list[ApprovalRequest]:
-        """Requests, of one state or of all, the newest first."""
+        """Requests, of one state or of all, the newest first, and without the texts of their statements."""
         with self.reading() as connection:
-            return _requests(connection, REQUESTS.c.id.is_not(None) if state is None else _is(state), limit)
+            return _briefs(connection, REQUESTS.c.id.is_not(None) if state is None else _is(state), limit)
 
     def similar(self, request: ApprovalRequest, limit: int = 5) -> list[ApprovalRequest]:
-        """Earlier requests of anybody for the same normalised text in the same database, or for the same access; the newest first."""
+        """Earlier requests of anybody for the same normalised text in the same database, or for the same access, without texts.
+
+        The newest come first.
+        """
         is_similar = and_(REQUESTS.c.similarity == similarity_of(request), REQUESTS.c.id != request.id)
         with self.reading() as connection:
-            return _requests(connection, is_similar, limit)
+            return _briefs(connection, is_similar, limit)
 
-    def find_usable(self, fingerprint: str, now: float, is_valid_vote: Callable[[Vote], bool] = any_vote) -> ApprovalRequest | None:
-        """An approval of exactly this that has uses left and whose quorum is still met; none that a waiting session is about to use."""
+    def find_usable(
+        self, fingerprint: str, now: float, present: Present = as_voted, terms: ApprovalTerms | None = None
+    ) -> ApprovalRequest | None:
+        """An approval of exactly this that has uses left, and by which enough have agreed; none that a waiting session is about to use.
+
+        `terms` are those of today; None: its own.
+        """
         is_free = or_(REQUESTS.c.instance.is_(None), REQUESTS.c.uses_made > 0)
         is_usable = and_(REQUESTS.c.fingerprint == fingerprint, *_usable(now), REQUESTS.c.uses_left > 0, is_free)
         with self.reading() as connection:
             found = _requests(connection, is_usable)
-        return next((request for request in found if is_met(request, is_valid_vote)), None)
+        return next((request for request in found if is_met(replace(request, terms=terms or request.terms), present)), None)
 
     def find_standing(
         self,
         statement_fingerprint: str,
         not_by: Collection[tuple[str, str]],
         now: float,
-        is_valid_vote: Callable[[Vote], bool] = any_vote,
+        present: Present = as_voted,
     ) -> ApprovalRequest | None:
         """A standing approval of this exact statement whose quorum is met without the votes of these identities."""
         is_same = and_(REQUESTS.c.statement_fingerprint == statement_fingerprint, REQUESTS.c.is_standing, *_usable(now))
         with self.reading() as connection:
             found = _requests(connection, is_same)
-        return next((request for request in found if is_by_others(request, not_by, is_valid_vote)), None)
+        return next((request for request in found if is_by_others(request, not_by, present)), None)
 
     def find_denied(self, fingerprint: str, now: float) -> ApprovalRequest | None:
         """A denial of exactly this that still stands: until the request would have expired."""
@@ -152,14 +166,14 @@ class ApprovalStore(StoreDatabase):
         request_id: str,
         vote: Vote,
         now: float,
-        is_valid_vote: Callable[[Vote], bool] = any_vote,
+        present: Present = as_voted,
         uses: int = 1,
         valid_seconds: int | None = None,
         is_standing: bool = False,
     ) -> ApprovalRequest:
         """Cast a vote, and settle the request when it decides: a denial always does, an approval when the quorum is met.
 
-        `is_valid_vote` says of the votes before this one whether their approvers may still approve. What several approvers state is
+        `present` says of the votes before this one who their approvers are now, and whether they may still approve. What several state is
         combined to what all of them state: the fewest uses, the shortest time, standing only where all say so.
 
         Returns: the request as it is now. Raises: UnknownRequest, VoteRefused.
@@ -179,7 +193,7 @@ class ApprovalStore(StoreDatabase):
             stated = {"uses": uses, "valid_seconds": valid_seconds, "is_standing": is_standing}
             connection.execute(insert(VOTES).values(values_of_vote(request_id, len(votes), vote) | stated))
             voted = replace(request, votes=(*request.votes, vote))
-            event = _event(voted, vote, is_valid_vote)
+            event = _event(voted, vote, present)
             changes = _changes(after(request.state, event))
             if event is RequestEvent.DENY:
                 changes |= {"settled_at": int(now), "settled_by": vote.approver.label}
@@ -282,19 +296,46 @@ def _votes(connection: Connection, request_ids: Sequence[str]) -> Sequence[Row[A
 
 
 def _requests(connection: Connection, condition: ColumnElement[bool], limit: int = SWEEP_MAX) -> list[ApprovalRequest]:
+    return [request_of_row(row, votes) for row, votes in _found(connection, select(REQUESTS), condition, limit)]
+
+
+def _briefs(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[ApprovalRequest]:
+    """Requests without the texts of their statements, which aren't read."""
+    columns = select(*(column for column in REQUESTS.c if column is not REQUESTS.c.texts))
+    return [brief_of_row(row, votes) for row, votes in _found(connection, columns, condition, limit)]
+
+
+def _found(
+    connection: Connection, columns: Select[Any], condition: ColumnElement[bool], limit: int
+) -> list[tuple[Row[Any], list[Row[Any]]]]:
+    """Rows of requests, the newest first, with those of their votes."""
     newest = (REQUESTS.c.created_at.desc(), REQUESTS.c.id)
-    rows = connection.execute(select(REQUESTS).where(condition).order_by(*newest).limit(limit)).all()
+    rows = connection.execute(columns.where(condition).order_by(*newest).limit(limit)).all()
     votes: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
     for vote in _votes(connection, list(votes)) if votes else ():
         votes[vote.request_id].append(vote)
-    return [request_of_row(row, votes[row.id]) for row in rows]
+    return [(row, votes[row.id]) for row in rows]
 
 
-def _event(voted: ApprovalRequest, vote: Vote, is_valid_vote: Callable[[Vote], bool]) -> RequestEvent:
+def _be_alone(connection: Connection, requester: str) -> None:
+    """Until the transaction ends, nobody else opens requests of the same principal; on SQLite nobody else writes anyway."""
+    if connection.dialect.name == "postgresql":
+        key = int.from_bytes(bytes.fromhex(requester)[:8], "big", signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def _pending(connection: Connection, request: ApprovalRequest) -> int:
+    """How many requests of a request's principal wait for an answer."""
+    is_its = and_(REQUESTS.c.requester == requester_of(request.requester), _is(RequestState.PENDING))
+    counted = select(func.count()).select_from(REQUESTS).where(is_its, REQUESTS.c.expires_at > request.created_at)
+    return int(connection.execute(counted).scalar_one())
+
+
+def _event(voted: ApprovalRequest, vote: Vote, present: Present) -> RequestEvent:
     """What a vote does to its request; its own approver was looked at just now."""
     if not vote.approves:
         return RequestEvent.DENY
-    return RequestEvent.APPROVE if is_met(voted, lambda each: each is vote or is_valid_vote(each)) else RequestEvent.AGREE
+    return RequestEvent.APPROVE if is_met(voted, lambda each: each.approver if each is vote else present(each)) else RequestEvent.AGREE
 
 
 def _granted(request: ApprovalRequest, votes: Iterable[Row[Any]], now: float) -> dict[str, Any]:

@@ -13,7 +13,14 @@ from sqlalchemy import select
 
 from querywarden.approval.request import ApprovalRequest
 from querywarden.errors import DependencyFailure
-from querywarden.storage.approval_store import ApprovalStore, DuplicateRequest, OpenedRequest, UnknownRequest, VoteRefused
+from querywarden.storage.approval_store import (
+    ApprovalStore,
+    DuplicateRequest,
+    OpenedRequest,
+    TooManyPending,
+    UnknownRequest,
+    VoteRefused,
+)
 from querywarden.storage.block_store import Block, BlockChange, BlockStore, blocks_in_force, has_untold_blocks
 from querywarden.storage.grant_store import AccessGrant, GrantStore, live_grants
 from querywarden.storage.outbox import Delivery, OutboxStore
@@ -32,7 +39,7 @@ from querywarden.storage.usage import Usage, UsageStore
 
 __all__ = [
     "AccessGrant", "Block", "BlockChange", "ControlStore", "Delivery", "DuplicateName", "DuplicateRequest", "Kill", "OpenSession",
-    "OpenedRequest", "Poll", "UnknownRequest", "UnknownToken", "Usage", "VoteRefused",
+    "OpenedRequest", "Poll", "TooManyPending", "UnknownRequest", "UnknownToken", "Usage", "VoteRefused",
 ]  # fmt: skip
 
 _AT_ONCE_MAX = 500

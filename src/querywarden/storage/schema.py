@@ -71,6 +71,8 @@ REQUESTS = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("statement_fingerprint", String(64), nullable=False),
     Column("similarity", String(64), nullable=False),
+    # A digest of who asks, and who acts for it.
+    Column("requester", String(64), nullable=False),
     Column("mode", String(16), nullable=False),
     Column("instance", String(64)),
     Column("created_at", BigInteger, nullable=False),
@@ -83,6 +85,8 @@ REQUESTS = Table(
     Column("settled_by", Text),
     Column("is_told", Boolean, nullable=False),
     Column("body", JSON, nullable=False),
+    # What a list doesn't show of a statement: its text, parameters, plan and whatever else may be long.
+    Column("texts", JSON(none_as_null=True)),
 )
 _IS_SHARED_QUESTION = (REQUESTS.c.state == text("'pending'")) & REQUESTS.c.instance.is_(None)
 # Where nobody waits, the same question is asked once: whoever comes again finds it.
@@ -96,6 +100,7 @@ Index(
 Index("querywarden_approval_requests_fingerprint", REQUESTS.c.fingerprint, REQUESTS.c.state)
 Index("querywarden_approval_requests_statement", REQUESTS.c.statement_fingerprint, REQUESTS.c.is_standing)
 Index("querywarden_approval_requests_similarity", REQUESTS.c.similarity, REQUESTS.c.created_at)
+Index("querywarden_approval_requests_requester", REQUESTS.c.requester, REQUESTS.c.state)
 Index("querywarden_approval_requests_state", REQUESTS.c.state, REQUESTS.c.created_at)
 Index("querywarden_approval_requests_instance", REQUESTS.c.instance, REQUESTS.c.state)
 

@@ -70,7 +70,8 @@ def run(major: int, cases: Path, with_policy: bool, more: list[str]) -> int:
             try:
                 ended = subprocess.run(
                     [sys.executable, str(HERE / "run_corpus.py"), "--port", str(port), "--user", ROLE, f"--password={token}",
-                     "--admin-port", str(server.port), "--admin-user", "postgres", f"--admin-password={server.password}", *more, str(cases)],
+                     "--admin-port", str(server.port), "--admin-user", "postgres", f"--admin-password={server.password}", *more,
+                     str(cases)],
                     check=False,
                 ).returncode  # fmt: skip
             finally:

@@ -48,6 +48,17 @@ async def test_asking_twice_asks_once(client: httpx.AsyncClient, world: Any) -> 
     assert first["id"] != (await ask(client, "dave")).json()["id"]
 
 
+async def test_who_has_many_pending_requests_waits_for_answers(client: httpx.AsyncClient, world: Any) -> None:
+    for hours in ("1h", "2h", "3h"):
+        assert 201 == (await ask(client, valid_for=hours)).status_code
+    refused = await ask(client, valid_for="4h")
+    assert (429, "too_many_requests") == (refused.status_code, refused.json()["code"])
+    assert refused.json()["detail"].startswith("3 of your requests wait for an answer already")
+    assert 201 == (await ask(client, valid_for="1h")).status_code
+    assert 201 == (await ask(client, "dave")).status_code
+    assert 4 == len(world.news.told)
+
+
 @pytest.mark.parametrize(
     ("name", "body", "code"),
     [

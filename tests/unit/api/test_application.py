@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from tests.model.api_world import open_request
 
 from querywarden.admin.access import Wanted
 from querywarden.admin.approvals import PendingRequests
+from querywarden.admin.problems import Problem, ProblemCode
 from querywarden.api.application import make_application
 from querywarden.api.authentication import FAILURES_PER_MINUTE_MAX, UNIX_PEER, FailureLimit
 from querywarden.api.event_routes import _stream
@@ -54,6 +56,22 @@ async def test_a_rejected_token_is_not_told_why_nor_logged(client: httpx.AsyncCl
     assert "The token is not accepted." == response.json()["detail"]
     shown = capsys.readouterr()
     assert CANARY not in response.text + shown.out + shown.err
+
+
+async def test_a_rejected_token_is_told_to_the_log_with_what_was_named(client: httpx.AsyncClient, world: Any) -> None:
+    await client.get("/v1/approvals", headers={"Authorization": f"Bearer {CANARY}", "Querywarden-Database": "shop"})
+    await client.get("/v1/approvals")
+    assert [("unknown", "127.0.0.1", "shop")] == world.rejected
+
+
+async def test_who_is_blocked_is_told_to_the_log_too(world: Any) -> None:
+    async def blocked(*_: Any) -> Any:
+        raise Problem(ProblemCode.BLOCKED, "blocked")
+
+    app = Shield(make_application(replace(world.services, verify=blocked), world.stopping))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://querywarden") as client:
+        assert 403 == (await client.get("/v1/approvals", headers=BOB)).status_code
+    assert [("principal_blocked", "127.0.0.1", "")] == world.rejected
 
 
 async def test_failed_tokens_are_limited(client: httpx.AsyncClient) -> None:

@@ -144,6 +144,9 @@ def test_the_example_is_a_policy():
     assert [rule.id for rule in policy.rules if not rule.is_baseline] == [
         "payroll-for-hr",
         "price-changes-need-a-second-look",
+        "many-orders-at-once",
+        "emails-in-office-hours",
+        "agents-name-a-limit",
         "release-engineers-migrate",
         "touch-user-is-harmless",
         "year-end",

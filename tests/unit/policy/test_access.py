@@ -5,7 +5,7 @@ import pytest
 from querywarden.model.decision import ApprovalTerms, Budget, BudgetMetric, BudgetPeriod
 from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
-from querywarden.policy.access import AccessOffer, may_approve, may_connect, requestable_for
+from querywarden.policy.access import AccessOffer, may_connect, requestable_for
 from querywarden.policy.baseline import AGENT_ROWS_MAX, BASELINE, BASELINE_LIMITS
 from querywarden.policy.language import Access, Group, Limit, Policy, Requestable, Where, Who
 from querywarden.policy.limits import StatementLimits, budgets_of, sessions_max_of, statement_limits_of
@@ -61,21 +61,6 @@ OFFERS = Policy(
 )
 def test_what_may_be_asked_for(principal, wanted, expected):
     assert expected == requestable_for(OFFERS, principal, **wanted)
-
-
-@pytest.mark.parametrize(
-    ("approvers", "groups", "expected"),
-    [
-        (("dba",), {"dba", "dev"}, True),
-        (("dba-*",), {"dba-eu"}, True),
-        (("dba", "security"), {"security"}, True),
-        (("dba",), {"dbas"}, False),
-        (("dba",), set(), False),
-        ((), {"dba"}, False),
-    ],
-)
-def test_who_may_approve(approvers, groups, expected):
-    assert expected == may_approve(ApprovalTerms(approvers), frozenset(groups))
 
 
 def hourly(limit, amount, metric=BudgetMetric.ROWS):

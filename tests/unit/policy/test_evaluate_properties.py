@@ -90,6 +90,7 @@ def facts_of(children):
         column_names=st.frozensets(st.sampled_from(["id", "email", "total"]), max_size=2),
         has_star=st.booleans(),
         key_equalities=st.sampled_from([frozenset(), frozenset({"id"})]),
+        key_choices=st.sampled_from([frozenset(), frozenset({"id"})]),
         values_rows=st.sampled_from([None, None, 1, 50]),
     )
 
@@ -205,6 +206,15 @@ def test_decide_agrees_with_the_reference(policy, request):
     automatic = decision.automatic if isinstance(decision, Allow) else None
     observed = tuple(each.rule for each in decision.observed)
     assert (model.rank(decision), decision.rule, automatic, observed) == model.outcome(policy, request)
+
+
+@settings(max_examples=300, deadline=None)
+@given(policies, requests, st.lists(st.frozensets(st.sampled_from(["querywarden-approvers", "security"])), max_size=4))
+def test_enough_have_agreed_when_enough_have_for_every_rule(policy, request, people):
+    decision = decide(policy, request)
+    if isinstance(decision, Hold):
+        met = all(sum(each.is_for(groups) for groups in people) >= each.quorum for each in decision.terms.agreements)
+        assert met == model.has_agreed(policy, request, people)
 
 
 def without_observed(decision):

@@ -4,7 +4,7 @@ import pytest
 
 from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Catalogue, Column, Keys, Relation
-from querywarden.model.decision import APPROVERS_DEFAULT, Allow, ApprovalTerms, Deny, Estimate, Hold, Observed, WaitMode
+from querywarden.model.decision import APPROVERS_DEFAULT, Agreement, Allow, ApprovalTerms, Deny, Estimate, Hold, Observed, WaitMode
 from querywarden.model.facts import Verb
 from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
@@ -56,6 +56,22 @@ def test_of_several_holds_the_highest_quorum_decides_and_of_equals_the_first():
 
     assert decided([first, second]).rule == "first"
     assert decided([first, strict, second]).terms.approvers == ("strict",)
+
+
+def test_the_approvers_of_every_rule_that_holds_are_asked():
+    dba = Rule("dba", Effect.HOLD, what=What(rows_over=100), terms=ApprovalTerms(("dba",), seconds_max=900))
+    security = Rule("security", Effect.HOLD, terms=ApprovalTerms(("security",), 2, 1800, WaitMode.FAIL))
+    expected = ApprovalTerms(("security",), 2, 900, WaitMode.FAIL, also=(Agreement(("dba",)),))
+
+    assert decided([dba, security], rows=500).terms == expected
+    assert decided([dba, security], rows=50).terms == security.terms
+    assert judged(Policy("0", (dba, security, ANY)), "DELETE FROM orders WHERE note = 'x'").wants_estimate
+
+
+def test_an_approved_rule_asks_nobody_beside_another():
+    other = Rule("other", Effect.HOLD, terms=ApprovalTerms(("others",)))
+
+    assert decided([LOOK, other], automatic=(AutomaticApproval("a", frozenset({"look"})),)).terms == other.terms
 
 
 def test_the_highest_quorum_decides_over_all_parts():

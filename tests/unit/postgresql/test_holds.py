@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.model.statement_desk import (
     BOUND,
@@ -24,13 +26,18 @@ from tests.model.statement_desk import (
     split,
 )
 
+from querywarden.errors import ReasonCode
 from querywarden.gate.permit import Housekeeping, Permit
-from querywarden.model.decision import WaitMode
+from querywarden.model.decision import Agreement, ApprovalTerms, WaitMode
+from querywarden.model.facts import Verb
 from querywarden.model.principal import PrincipalKind
+from querywarden.policy.language import Effect, Policy, Rule, What
 from querywarden.postgresql.framing import encode
 from querywarden.session import effects as fx
 from querywarden.session import inputs as ev
 
+DBA = Rule("dba", Effect.HOLD, what=What(verbs=frozenset({Verb.DROP})), terms=ApprovalTerms(("dba",)))
+SECURITY = Rule("security", Effect.HOLD, what=What(verbs=frozenset({Verb.ALTER})), terms=ApprovalTerms(("security",), 2))
 DDL = "ALTER TABLE products ADD COLUMN note text"
 CLOSED = encode(b"3", b"")
 ID = "K7M2QX4P"
@@ -50,7 +57,7 @@ def probe_answer(desk: Desk, status: str = "I") -> bytes:
         elif kind == "E":
             if text.startswith(b"SHOW idle"):
                 answers += row(b"0")
-            elif text.startswith(b"SHOW search_path"):
+            elif b"search_path" in text:
                 answers += row(b'"$user", public')
             elif text.startswith(b"EXPLAIN"):
                 answers += row(b'[{"Plan": {"Node Type": "Seq Scan", "Plan Rows": 12}}]')
@@ -319,6 +326,35 @@ class TestFailMode:
         fields = fields_of(desk.to_client()[-2][1])
         assert "57P03" == fields["C"]
         assert [] == permits(desk)
+
+    def test_too_many_pending_requests_are_told_as_what_they_are(self) -> None:
+        desk = Desk()
+        request = held(desk)
+        desk.give(ev.ApprovalUnavailable(request.ticket, "20 of your requests wait.", ReasonCode.APPROVALS_PENDING))
+        desk.from_server(error("42601"), ready())
+        fields = fields_of(desk.to_client()[-2][1])
+        assert "53400" == fields["C"]
+        assert "none can be asked for: 20 of your requests wait." in fields["M"]
+        assert "tell the operator" not in fields["H"]
+        assert "querywarden approvals list" in fields["H"]
+        assert "approvals_pending" == desk.bodies("db.query.completed")[-1]["reason"]
+
+    def test_the_approvers_of_every_held_statement_of_a_text_are_asked(self) -> None:
+        desk = Desk(policy=Policy("v1", (DBA, SECURITY, Rule("any", Effect.ALLOW))))
+        request = held(desk, "DROP TABLE products; ALTER TABLE users ADD COLUMN note text")
+        assert ("dba", (Agreement(("security",), 2),)) == (request.held.rule, request.held.terms.agreements[:1])
+        assert (Agreement(("dba",)),) == request.held.terms.also
+
+    def test_who_has_to_agree_is_asked_again_where_that_has_changed(self) -> None:
+        desk = Desk(policy=Policy("v1", (DBA, Rule("any", Effect.ALLOW))))
+        first = held(desk, "DROP TABLE products")
+        opened(desk, first)
+        more = replace(DBA, id="more", terms=ApprovalTerms(("security",)))
+        desk.policy = Policy("v1", (DBA, more, Rule("any", Effect.ALLOW)))
+        settled(desk, first, ev.ApprovalOutcome.GRANTED)
+        second = last_request(desk)
+        assert [] == permits(desk)
+        assert ((), (Agreement(("security",)),)) == (first.held.terms.also, second.held.terms.also)
 
     def test_an_agent_fails_by_default(self) -> None:
         desk = Desk(kind=PrincipalKind.AGENT)

@@ -20,6 +20,7 @@ from tests.model.statement_desk import (
     split,
 )
 
+from querywarden.errors import ReasonCode
 from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
 from querywarden.model.decision import Allow, Reveal
 from querywarden.postgresql.framing import encode
@@ -109,7 +110,7 @@ def test_the_texts_say_how_far_it_is_and_why_it_ends():
 
 def test_a_cap_that_a_budget_has_lowered_says_so():
     desk = LimitedDesk()
-    desk.put(Allow("r", bytes_max=30), note="which is what your budget has left")
+    desk.put(Allow("r", bytes_max=30), by_budget=frozenset({ReasonCode.BYTE_LIMIT}))
     desk.from_server(ended(*[row(b"0123456789")] * 3))
     told = [fields_of(body) for kind, body in desk.to_client() if kind in "NE"]
     assert "the result has more than 30 bytes, which is what your budget has left" == told[-1]["M"]
@@ -174,11 +175,48 @@ def test_a_portal_that_is_taken_in_pieces_has_one_cap():
     assert [2, 2, 1] == [body["rows"] for body in desk.bodies("db.query.completed")]
 
 
+def test_only_the_cap_that_a_budget_has_lowered_speaks_of_it():
+    desk = LimitedDesk()
+    for caps in ({"rows_max": 2, "bytes_max": 1000}, {"rows_max": 1000, "bytes_max": 30}):
+        desk.put(Allow("r", **caps), by_budget=frozenset({ReasonCode.BYTE_LIMIT}))
+        desk.from_server(ended(*[row(b"0123456789")] * 3))
+
+    told = [fields_of(body)["M"] for kind, body in desk.to_client() if kind == "E"]
+    assert [
+        "the result has more than 2 rows, which is the limit for you here",
+        "the result has more than 30 bytes, which is what your budget has left",
+    ] == told
+
+
+def test_the_limit_of_a_portal_holds_beside_what_a_budget_has_left_of_its_bytes():
+    desk, portal = LimitedDesk(), Portal(None, description=PLAIN[5:])
+    desk.phase.state.has_budgets = True
+    for _ in range(2):
+        desk.put(Allow("r", rows_max=3, bytes_max=1000), portal, by_budget=frozenset({ReasonCode.BYTE_LIMIT}))
+        desk.put_sync()
+        desk.from_server(row(b"a"), row(b"b"), SUSPENDED, ready("T"))
+
+    told = [fields_of(body)["M"] for kind, body in desk.to_client() if kind == "E"]
+    assert ["the result has more than 3 rows, which is the limit for you here"] == told
+
+
+def test_a_limit_that_ends_a_portal_before_a_budget_does_is_what_it_is_told_by():
+    desk, portal = LimitedDesk(), Portal(None, description=PLAIN[5:])
+    desk.phase.state.has_budgets = True
+    for caps, lowered in ((3, frozenset()), (2, frozenset({ReasonCode.ROW_LIMIT}))):
+        desk.put(Allow("r", rows_max=caps), portal, by_budget=lowered)
+        desk.put_sync()
+        desk.from_server(row(b"a"), row(b"b"), SUSPENDED, ready("T"))
+
+    told = [fields_of(body)["M"] for kind, body in desk.to_client() if kind == "E"]
+    assert ["the result has more than 3 rows, which is the limit for you here"] == told
+
+
 def test_what_a_budget_has_left_is_for_each_piece_of_a_portal():
     desk, portal = LimitedDesk(), Portal(None, description=PLAIN[5:])
     desk.phase.state.has_budgets = True
     for left in (10, 8):
-        desk.put(Allow("r", rows_max=left), portal, note="which is what your budget has left")
+        desk.put(Allow("r", rows_max=left), portal, by_budget=frozenset({ReasonCode.ROW_LIMIT}))
         desk.from_server(row(b"a"), row(b"b"), SUSPENDED)
     assert "DDsDDs" == kinds_of(desk.to_client())
     assert (4, 2 * len(row(b"a") + row(b"b"))) == desk.spent

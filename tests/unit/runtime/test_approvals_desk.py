@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from querywarden.approval.request import ApprovalRequest, HeldStatement, Party, RequestState, Vote
-from querywarden.errors import DependencyFailure
-from querywarden.model.decision import ApprovalTerms, WaitMode
+from querywarden.errors import DependencyFailure, ReasonCode
+from querywarden.model.decision import Agreement, ApprovalTerms, WaitMode
 from querywarden.model.principal import Actor, Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
 from querywarden.runtime.approval_news import ApprovalNews
@@ -29,6 +29,7 @@ ISSUER = "https://idp"
 ALICE = Principal("alice", ISSUER, PrincipalKind.HUMAN, frozenset({"engineers"}))
 TERMS = ApprovalTerms(("dba",), 1, 600)
 CANARY = "canary-7261"
+PENDING_MAX = 4
 HELD = HeldStatement(
     ALICE, Database("shop", Environment.PRODUCTION), "s-1", "a-1", WaitMode.WAIT, "bulk", "It changes many rows.", TERMS, "v1",
     f"delete from t where c = '{CANARY}'", "delete from t where c = ?", "delete",
@@ -111,8 +112,9 @@ class Proxy:
         self.news = ApprovalNews(self.journal, self.metrics, self, self.known.add_grant)
         approvers = Approvers(store, self.known, bench.clock)
         self.desk = ApprovalsDesk(
-            store, self.calls, instance, approvers, self.known, self.news, bench.draw, lambda number: f"show {number}", bench.clock
-        )
+            store, self.calls, instance, approvers, self.known, self.news, bench.draw, lambda number: f"show {number}", bench.clock,
+            PENDING_MAX,
+        )  # fmt: skip
 
     def tell(self, event: str, request: ApprovalRequest) -> None:
         self.told.append((event, request.id))
@@ -538,6 +540,27 @@ async def test_what_waits_expires_by_the_proxys_clock_without_the_store(bench: B
     number = (await session.answer()).id
     bench.store.failing = {"*"}
     assert await session.answer(1) == ApprovalSettled(1, number, ApprovalOutcome.EXPIRED)
+
+
+async def test_nobody_floods_the_approvers(bench: Bench, proxy: Proxy) -> None:
+    for number in range(PENDING_MAX):
+        await proxy.waiting(replace(HELD, text=f"statement {number}"))
+    told = list(proxy.told)
+    answer = await proxy.open().answer()
+    assert isinstance(answer, ApprovalUnavailable)
+    assert (answer.reason, str(PENDING_MAX)) == (ReasonCode.APPROVALS_PENDING, answer.sentence.split()[0])
+    assert (proxy.told, PENDING_MAX) == (told, len(bench.real.list_requests()))
+    other = replace(HELD, principal=replace(HELD.principal, subject="zoe"))
+    await proxy.waiting(other)
+
+
+async def test_an_approval_by_fewer_than_are_asked_today_is_not_used(bench: Bench, proxy: Proxy) -> None:
+    first = await proxy.open(FAIL).answer()
+    bench.vote(first.id, approver("erin"))
+    both = replace(FAIL, terms=replace(HELD.terms, also=(Agreement(("security",)),)))
+    second = await proxy.open(both).answer()
+    assert isinstance(second, ApprovalOpened)
+    assert second.id != first.id
 
 
 async def test_a_request_that_cannot_be_recorded_is_not_asked(bench: Bench, proxy: Proxy) -> None:

@@ -18,7 +18,7 @@ from querywarden.approval.request import (
     StatementShown,
     Vote,
 )
-from querywarden.model.decision import ApprovalTerms
+from querywarden.model.decision import Agreement, ApprovalTerms
 from querywarden.model.principal import Actor, PrincipalKind
 from querywarden.runtime.webhook_payload import event_data, json_body, signature, slack_body
 
@@ -59,6 +59,7 @@ def test_the_generic_form() -> None:
             "principal": "robot for alice",
             "expires_at": "2023-11-14T22:43:20Z",
             "quorum": 2,
+            "agreements": [{"approvers": ["querywarden-approvers"], "quorum": 2}],
             "by": [],
             "where": "querywarden approvals approve 7K3M9QWX",
             "verb": "delete",
@@ -67,6 +68,13 @@ def test_the_generic_form() -> None:
             "reason": "clean up",
         },
     }
+
+
+def test_all_who_have_to_agree_are_told() -> None:
+    request = replace(REQUEST, terms=ApprovalTerms(("dba", "leads"), 2, also=(Agreement(("security",)),)))
+    wanted = [{"approvers": ["dba", "leads"], "quorum": 2}, {"approvers": ["security"], "quorum": 1}]
+    assert event(request)["data"]["agreements"] == wanted
+    assert b"2 of dba or leads and 1 of security" in slack_body(event(request))
 
 
 def test_no_literal_and_no_parameter_leaves() -> None:

@@ -8,7 +8,7 @@ from querywarden.model.facts import Expression, Hazard
 from querywarden.postgresql.analysis.conditions import Truth, truth_of
 from querywarden.postgresql.analysis.expressions import describe, describe_list, describe_query, unknown
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
-from querywarden.postgresql.analysis.keys import key_equalities, values_rows
+from querywarden.postgresql.analysis.keys import equated_columns, values_rows
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.queries import read_common_tables, read_from_item, read_query
 
@@ -41,7 +41,7 @@ def read_update(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         read_from_item(gatherer, item, scope)
     gatherer.walk([body["targetList"], body.get("whereClause")], scope)
     gatherer.assignments = _assigned(gatherer, body["targetList"])
-    gatherer.key_equalities = key_equalities(body, body.get("fromClause", ()))
+    gatherer.key_equalities, gatherer.key_choices = equated_columns(body, body.get("fromClause", ()))
     _judge_condition(gatherer, body, body.get("fromClause", ()), scope)
     _end(gatherer, body, scope)
 
@@ -53,7 +53,7 @@ def read_delete(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     for item in body.get("usingClause", ()):
         read_from_item(gatherer, item, scope)
     gatherer.walk(body.get("whereClause"), scope)
-    gatherer.key_equalities = key_equalities(body, body.get("usingClause", ()))
+    gatherer.key_equalities, gatherer.key_choices = equated_columns(body, body.get("usingClause", ()))
     _judge_condition(gatherer, body, body.get("usingClause", ()), scope)
     _end(gatherer, body, scope)
 

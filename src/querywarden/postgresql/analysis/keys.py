@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from querywarden.model.evidence import OneOf
 from querywarden.postgresql.analysis.flows import called
 from querywarden.postgresql.analysis.functions import HARMLESS, MULTIPLYING
 from querywarden.postgresql.analysis.parse import Node
@@ -12,15 +11,15 @@ from querywarden.postgresql.analysis.parse import Node
 _ROW = "ctid"
 
 
-def key_equalities(body: Node, others: Any) -> frozenset[str]:
-    """The columns of the target of an UPDATE or DELETE that each row has to have one given value in; `OneOf` where it is one of several.
+def equated_columns(body: Node, others: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """The columns of the target of an UPDATE or DELETE that each row has to have one given value in, and those with one of several.
 
     Args: `others` are the other items of its FROM, whose columns an unqualified name may mean as well.
     """
     relation = body["relation"]
     target = relation.get("alias", {}).get("aliasname", relation["relname"])
     if "colnames" in relation.get("alias", {}):
-        return frozenset()
+        return frozenset(), frozenset()
     exact: set[str] = set()
     several: set[str] = set()
     pending = [body["whereClause"]] if "whereClause" in body else []
@@ -36,11 +35,17 @@ def key_equalities(body: Node, others: Any) -> frozenset[str]:
                 exact.update(_equated(left, right, target, others))
             elif condition["kind"] == "AEXPR_IN":
                 items = right["List"]["items"]
-                found = exact if len(items) == 1 else several
-                found.update(name for name in _columns(left, target, others) if all(map(_is_value, items)))
-            elif _is_value(right) or all(map(_is_value, right.get("A_ArrayExpr", {}).get("elements", (None,)))):
+                if len(items) == 1:
+                    exact.update(_equated(left, items[0], target, others))
+                elif all(map(_is_value, items)):
+                    several.update(_columns(left, target, others))
+            elif _is_value(right):
                 several.update(_columns(left, target, others))
-    return frozenset({*exact, *(OneOf(name) for name in several - exact)})
+            else:
+                elements = right.get("A_ArrayExpr", {}).get("elements", (None,))
+                found = exact if len(elements) == 1 and _is_scalar(elements[0]) else several
+                found.update(_columns(left, target, others) if all(map(_is_value, elements)) else ())
+    return frozenset(exact), frozenset(several - exact)
 
 
 def _is_equality(body: Node) -> bool:
@@ -83,6 +88,13 @@ def _is_value(node: Any) -> bool:
             return False
         node = operation["rexpr"]
     return type(node) is dict and ("A_Const" in node or "ParamRef" in node)
+
+
+def _is_scalar(node: Any) -> bool:
+    """Whether an element of an array is a constant without a cast: a parameter or a cast may be an array itself, of any length."""
+    while type(node) is dict and "A_Expr" in node and _is_value(node):
+        node = node["A_Expr"]["rexpr"]
+    return type(node) is dict and "A_Const" in node
 
 
 def values_rows(query: Node | None) -> int | None:

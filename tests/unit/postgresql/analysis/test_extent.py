@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from querywarden.model.evidence import OneOf
 from querywarden.model.facts import Hazard, StatementFacts
 from querywarden.postgresql.analysis import analyse
 
@@ -151,6 +150,15 @@ def test_a_query_without_a_limit(text: str, expected: bool) -> None:
         ("update t set a = 1 where (id, k) = (1, '2')", {"id", "k"}, set()),
         ("update t set a = 1 where id in (1) and k in (1, $2) and z = any($3)", {"id"}, {"k", "z"}),
         ("update t set a = 1 where z = any(array[1, 2]) and z = 5", {"z"}, set()),
+        ("delete from t where id in ($1) and k = any(array['x'])", {"id", "k"}, set()),
+        ("delete from t where (id, k) in ((1, $1)) and 5 in (z)", {"id", "k", "z"}, set()),
+        ("delete from t where (id, k) in ((1, 2), (3, 4))", set(), set()),
+        ("delete from t where id = any(array[-1])", {"id"}, set()),
+        # What is an array itself may have any number of values.
+        ("delete from t where id = any(array[$1])", set(), {"id"}),
+        ("delete from t where id = any(array['{1,2}'::int[]])", set(), {"id"}),
+        ("delete from t where id = any(array[array[1, 2]])", set(), set()),
+        ("delete from t where id = any(array[]::int[])", set(), set()),
         ("update t set a = 1 where k = any('{1,2}'::int[]) and id operator(pg_catalog.=) 1", {"id"}, {"k"}),
         ("delete from t where current of c", {"ctid"}, set()),
         ("delete from t using u where t.id = 1 and k = 2 and u.z = 3", {"id"}, set()),
@@ -168,10 +176,9 @@ def test_a_query_without_a_limit(text: str, expected: bool) -> None:
     ],
 )
 def test_the_columns_that_a_change_equates_with_values(text: str, exact: set[str], several: set[str]) -> None:
-    found = facts_of(text).key_equalities
+    facts = facts_of(text)
 
-    assert exact == {name for name in found if not isinstance(name, OneOf)}
-    assert several == {str(name) for name in found if isinstance(name, OneOf)}
+    assert (exact, several) == (set(facts.key_equalities), set(facts.key_choices))
 
 
 @pytest.mark.parametrize(
