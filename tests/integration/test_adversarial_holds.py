@@ -16,6 +16,15 @@ from tests.model import wire_client as wire
 NOT_ALLOWED = psycopg.errors.InsufficientPrivilege
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(desk: Desk) -> Iterator[None]:
+    """A principal may have only so many requests open."""
+    yield
+    erin = desk.approver()
+    for request in erin.requests():
+        erin.deny(request["id"])
+
+
 @pytest.fixture
 def client(desk: Desk) -> Iterator[wire.WireClient]:
     with wire.WireClient(desk.site.through("shop", tls=False)) as client:
@@ -294,6 +303,23 @@ def test_a_client_that_floods_and_goes_is_noticed(desk: Desk) -> None:
     client.close()
     time.sleep(2)
     assert [] == erin.requests()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MERGE INTO parts USING ledger ON parts.id = ledger.id AND parts.id = 1 WHEN MATCHED THEN DELETE",
+        "WITH gone AS (DELETE FROM parts WHERE id = 1 RETURNING id) SELECT * FROM gone",
+        "EXPLAIN ANALYZE DELETE FROM parts WHERE id = 1",
+        "COPY (DELETE FROM parts WHERE id = 1 RETURNING id) TO STDOUT",
+        "INSERT INTO brief VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 2",
+        "MERGE INTO brief USING parts ON brief.id = parts.id WHEN MATCHED THEN UPDATE SET n = 2",
+    ],
+)
+def test_a_change_is_held_by_what_it_does_under_whatever_name(desk: Desk, client: wire.WireClient, text: str) -> None:
+    client.run("SET querywarden.hold = 'fail'")
+    assert "It needs an approval" in wire.told(client.run(text))
+    assert (100, "1") == (desk.count(), desk.site.server.sql("SELECT n FROM brief WHERE id = 1", "people"))
 
 
 def test_approvers_see_what_decides_what_a_text_means(desk: Desk) -> None:

@@ -122,7 +122,7 @@ def matches(rule: Rule, request: Request, part: Part) -> bool:
         _all_fields(rule.who.included, principal),
         not any(_fields(rule.who.excluded, principal)),
         _at(rule.when, request.now),
-        not what.verbs or facts.verb in what.verbs,
+        not what.verbs or facts.verb in what.verbs or (rule.effect.value != "allow" and any(each in what.verbs for each in facts.acts_as)),
         not what.properties or any(each in part.properties for each in what.properties),
         not any(each in part.properties for each in what.without),
         not rule.is_freeze or _changes(part),

@@ -108,7 +108,11 @@ class RuleSection(Placed):
 
     id: Identifier = Field(description="The rule's name: records and refusals give it.")
     effect: Effect = Field(description="allow, hold or deny.")
-    verbs: Verbs = Field((), description="Kinds of statements.")
+    verbs: Verbs = Field(
+        (),
+        description="Kinds of statements. To deny and hold, what a MERGE does counts as well, ON CONFLICT DO UPDATE as update, "
+        "TRUNCATE as delete.",
+    )
     relations: Names = Field((), description="Relations read or written: globs of schema.relation, or of relation in any schema.")
     reads: Names = Field((), description="Relations read.")
     writes: Names = Field((), description="Relations written.")

@@ -171,6 +171,8 @@ class StatementFacts:
     """For UPDATE and DELETE: other columns of the target that it equates with one of several of these, as `id IN (1, 2)` does."""
     values_rows: int | None = None
     """For INSERT … VALUES: the number of rows that it writes."""
+    acts_as: frozenset[Verb] = frozenset()
+    """What else the statement does to rows: the actions of a MERGE, the UPDATE of an INSERT … ON CONFLICT, the DELETE that TRUNCATE is."""
 
     @property
     def changes_data(self) -> bool:

@@ -35,7 +35,7 @@ FREEZE_PROPERTIES: frozenset[Property] = frozenset({Trait.CHANGES_DATA, Trait.VO
 def mismatch(rule: Rule, part: Part, principal: Principal, database: Database, catalogue: Catalogue, now: float) -> str | None:
     """The first field of a rule that keeps it from matching, its `rows_over` aside; None if it matches."""
     what = rule.what
-    if what.verbs and part.facts.verb not in what.verbs:
+    if what.verbs and not _has_verb(rule, part):
         return "verbs"
     if what.properties and what.properties.isdisjoint(part.properties):
         return NO_PROPERTY
@@ -48,6 +48,12 @@ def mismatch(rule: Rule, part: Part, principal: Principal, database: Database, c
     if rule.when and not is_open(rule.when, now):
         return NOT_NOW
     return _mismatch_of_names(rule, part, catalogue)
+
+
+def _has_verb(rule: Rule, part: Part) -> bool:
+    """Whether a part is of one of a rule's verbs; of deny and hold rules, also by what it does under another name."""
+    verbs, facts = rule.what.verbs, part.facts
+    return facts.verb in verbs or (rule.effect is not Effect.ALLOW and not verbs.isdisjoint(facts.acts_as))
 
 
 def _changes_what_lasts(part: Part) -> bool:

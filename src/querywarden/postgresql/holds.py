@@ -42,9 +42,9 @@ def given_up(state: SessionState, stage: Stage, text: bytes) -> Judgement | None
 
 
 def cancelled(state: SessionState) -> Refusal | None:
-    """What is told of a message that its client has cancelled before it came to be held."""
+    """What is told of a message that its client has cancelled before it came to be held, once the server owes no answer about it."""
     front = state.front
-    if front is None or front.withdrawn is None or front.hold is not None:
+    if front is None or front.withdrawn is None or front.hold is not None or front.probe is not None:
         return None
     return hold_texts.withdrawn(None, front.withdrawn, state.new_audit_id())
 
@@ -64,6 +64,9 @@ def pass_hold(state: SessionState, stage: Stage, text: bytes, statements: Sequen
     for ruled in held:
         if ruled.is_foreseeable:
             plan_of(state, ruled.index, ruled.text, ruled.facts, portal)
+    abandoned = given_up(state, stage, text)
+    if abandoned is not None:
+        return abandoned
     ask_settings(state, front, [ruled.facts for ruled in held])
     first = held[0].decision
     assert isinstance(first, Hold)

@@ -80,7 +80,7 @@ def plan_of(state: SessionState, index: int, text: bytes, facts: StatementFacts,
     if front.probe is None:
         _ask(state, front, Probe([step], True) if front.is_in_segment else Probe([*_opening(state), step, *_closing(state)]))
     probe = _answered(state, front)
-    found = front.planned[index] = _planned(probe.answers[0 if front.is_in_segment else len(_opening(state))])
+    found = front.planned[index] = planned(probe.answers[0 if front.is_in_segment else len(_opening(state))])
     if front.is_in_segment:
         _fail_segment(probe)
     return found
@@ -215,7 +215,8 @@ def duration(text: str) -> float:
     return 0.0 if match is None else max(0.0, float(match[1]) * _UNIT_SECONDS[match[2]])
 
 
-def _planned(answer: Answer) -> Planned:
+def planned(answer: Answer) -> Planned:
+    """What an answer to EXPLAIN tells; nothing where it is an error or no plan."""
     text = answer.text()
     if text is None:
         return Planned()
@@ -223,7 +224,7 @@ def _planned(answer: Answer) -> Planned:
         # A rule of a rewritten table adds statements; of those that aren't planned, such as NOTIFY, there is only the name.
         plans = [each["Plan"] for each in orjson.loads(text) if isinstance(each, dict) and "Plan" in each]
         rows = max(map(rows_of, plans))
-    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError):
         return Planned()
     return Planned(rows, text if len(text) <= PLAN_CHARACTERS_MAX else None)
 

@@ -92,6 +92,7 @@ def facts_of(children):
         key_equalities=st.sampled_from([frozenset(), frozenset({"id"})]),
         key_choices=st.sampled_from([frozenset(), frozenset({"id"})]),
         values_rows=st.sampled_from([None, None, 1, 50]),
+        acts_as=st.sampled_from([frozenset(), frozenset({Verb.DELETE}), frozenset({Verb.INSERT, Verb.UPDATE})]),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.model.statement_desk import split
 
-from querywarden.postgresql.planner import duration, rows_of
-from querywarden.postgresql.probe import Probe, Step
+from querywarden.postgresql.front import Planned
+from querywarden.postgresql.planner import duration, planned, rows_of
+from querywarden.postgresql.probe import NAME, Answer, Probe, Step
 
 
 def modify(*fed: int) -> dict[str, object]:
@@ -49,3 +51,20 @@ def test_duration_of_a_setting(shown: str, seconds: float) -> None:
 def test_a_probe_in_a_segment_has_one_step() -> None:
     with pytest.raises(ValueError, match="one step"):
         Probe([Step(b"SELECT 1"), Step(b"SELECT 2")], is_in_segment=True)
+
+
+def test_the_largest_of_the_plans_of_a_rewritten_statement_counts() -> None:
+    plans = [{"Plan": modify(2)}, "Utility Statement", {"Utility Statement": "NOTIFY"}, {"Plan": modify(700)}, {"Plan": modify(3)}]
+    answer = Answer([json.dumps(plans).encode()])
+    assert 700 == planned(answer).rows
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '[{"Plan": 5}]', '["Utility Statement"]', "null"])
+def test_what_is_no_plan_is_unknown(text: str) -> None:
+    assert planned(Answer([text.encode()])) == Planned()
+
+
+def test_a_step_clears_away_what_the_one_before_it_may_have_left() -> None:
+    messages = split(Probe([Step(b"ROLLBACK")]).data)
+    assert "CCPBECCS" == "".join(kind for kind, _ in messages)
+    assert {b"P" + NAME + b"\0", b"S" + NAME + b"\0"} == {body for kind, body in messages[:2]}

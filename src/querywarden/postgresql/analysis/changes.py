@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from querywarden.model.facts import Expression, Hazard
+from querywarden.model.facts import Expression, Hazard, Verb
 from querywarden.postgresql.analysis.conditions import Truth, truth_of
 from querywarden.postgresql.analysis.expressions import describe, describe_list, describe_query, unknown
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.keys import equated_columns, values_rows
 from querywarden.postgresql.analysis.parse import Node
 from querywarden.postgresql.analysis.queries import read_common_tables, read_from_item, read_query
+
+_ACTIONS = {"CMD_INSERT": (Verb.INSERT,), "CMD_UPDATE": (Verb.UPDATE,), "CMD_DELETE": (Verb.DELETE,)}
 
 
 @reads("InsertStmt")
@@ -26,6 +28,8 @@ def read_insert(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     gatherer.column_names.update(columns)
     gatherer.has_star |= not columns and query is not None
     conflict = body.get("onConflictClause", {})
+    if conflict.get("action") == "ONCONFLICT_UPDATE":
+        gatherer.acts_as.add(Verb.UPDATE)
     gatherer.walk(conflict, scope)
     assignments = () if query is None else _inserted(gatherer, query, columns)
     updates = _assigned(gatherer, conflict.get("targetList", ()))
@@ -69,6 +73,7 @@ def read_merge(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     assignments: list[Expression] = []
     for item in body["mergeWhenClauses"]:
         clause = item["MergeWhenClause"]
+        gatherer.acts_as.update(_ACTIONS.get(clause["commandType"], ()))
         gatherer.walk(clause, scope)
         gatherer.has_star |= clause["commandType"] == "CMD_INSERT" and "targetList" not in clause
         if clause["commandType"] == "CMD_DELETE":

@@ -41,7 +41,8 @@ class Gatherer:
     """What has been seen of one statement so far; `facts` closes it."""
 
     __slots__ = (
-        "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names", "cursor_is_held", "end",
+        "acts_as", "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names", "cursor_is_held",
+        "end",
         "from_is_plain", "functions", "has_star", "hazards", "is_from_stdin", "key_choices", "key_equalities", "normalised", "object_kind",
         "operators", "outputs", "probes", "reads", "settings", "start", "subject_name", "tables", "transaction", "values_rows", "verb",
         "writes",
@@ -71,6 +72,7 @@ class Gatherer:
         self.key_equalities: frozenset[str] = frozenset()
         self.key_choices: frozenset[str] = frozenset()
         self.values_rows: int | None = None
+        self.acts_as: set[Verb] = set()
         self.hazards: set[Hazard] = set()
         self.settings: list[SettingChange] = []
         self.outputs: tuple[Expression, ...] | None = None
@@ -141,7 +143,7 @@ class Gatherer:
             self.assignments, frozenset(self.aliases), self.from_is_plain, self.object_kind, self.subject_name, self.transaction,
             self.is_from_stdin, self.cursor_is_held, tuple(self.children), frozenset(self.attribute_names),
             frozenset(self.column_names), self.has_star, self.probes, self.key_equalities, self.key_choices,
-            self.values_rows,
+            self.values_rows, frozenset(self.acts_as),
         )  # fmt: skip
 
     def row_names(self) -> set[str]:

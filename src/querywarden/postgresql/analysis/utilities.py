@@ -154,6 +154,7 @@ def read_copy(gatherer: Gatherer, body: Node, scope: Scope) -> None:
 @reads("TruncateStmt")
 def read_truncate(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """TRUNCATE of one or more relations."""
+    gatherer.acts_as.add(Verb.DELETE)
     for item in body["relations"]:
         gatherer.write(item["RangeVar"])
     mark_temporary(gatherer)
