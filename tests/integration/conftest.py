@@ -22,11 +22,13 @@ import psycopg
 import pytest
 from tests.integration.held_site import POLICY, Desk, set_up
 
+from querywarden.approval.request import RequestState
 from querywarden.demo.certificates import CertificateFiles, write_certificates
 from querywarden.demo.installations import Psql, debian_psql, installations, wheel_psql
 from querywarden.demo.issuer import Issuer
 from querywarden.demo.program import CommandResult, Proxy, querywarden, write_configuration
 from querywarden.demo.servers import PostgresServer, free_port
+from querywarden.storage.control_store import ControlStore
 
 ROLE = "app"
 ROLE_PASSWORD = "app-password-of-the-tests"
@@ -121,7 +123,7 @@ class Site:
             "audit": {"directory": str(self.audit_folder)},
             "admin": {"port": self.admin_port},
             # What is held is told at once, where a test doesn't ask for more: nobody is there to approve it.
-            "approvals": {"mode": "fail"},
+            "approvals": {"mode": "fail", "pending_max": 1000},
             **sections,
         }
 
@@ -340,3 +342,12 @@ def desk(held_site) -> Iterator[Desk]:
     desk.close()
     if not held_site.proxy.is_running:
         held_site.proxy.start()
+    take_back(f"sqlite:///{held_site.folder / 'control.db'}")
+
+
+def take_back(url: str) -> None:
+    """Withdraw what a test has left waiting for an answer, so that the next may ask as much."""
+    store = ControlStore(url)
+    for request in store.list_requests(RequestState.PENDING, limit=1000):
+        store.withdraw(request.id, "cancelled", time.time())
+    store.close()

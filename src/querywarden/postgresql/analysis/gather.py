@@ -41,11 +41,10 @@ class Gatherer:
     """What has been seen of one statement so far; `facts` closes it."""
 
     __slots__ = (
-        "acts_as", "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names", "cursor_is_held",
-        "end",
-        "from_is_plain", "functions", "has_star", "hazards", "is_from_stdin", "key_choices", "key_equalities", "normalised", "object_kind",
-        "operators", "outputs", "probes", "reads", "settings", "start", "subject_name", "tables", "transaction", "values_rows", "verb",
-        "writes",
+        "acts_as", "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names",
+        "cursor_is_held", "end", "from_is_plain", "functions", "has_star", "hazards", "is_from_stdin", "key_choices", "key_equalities",
+        "normalised", "object_kind", "operators", "outputs", "probes", "reads", "settings", "start", "subject_name", "tables",
+        "transaction", "values_rows", "verb", "writes",
     )  # fmt: skip
 
     visits: ClassVar[dict[str, Callable[[Gatherer, Any, Scope, Callable[[Any], None]], None] | None]] = {}
@@ -142,8 +141,8 @@ class Gatherer:
             frozenset(self.operators), frozenset(self.cast_types), frozenset(self.hazards), tuple(self.settings), self.outputs,
             self.assignments, frozenset(self.aliases), self.from_is_plain, self.object_kind, self.subject_name, self.transaction,
             self.is_from_stdin, self.cursor_is_held, tuple(self.children), frozenset(self.attribute_names),
-            frozenset(self.column_names), self.has_star, self.probes, self.key_equalities, self.key_choices,
-            self.values_rows, frozenset(self.acts_as),
+            frozenset(self.column_names), self.has_star, self.probes, self.key_equalities, self.key_choices, self.values_rows,
+            frozenset(self.acts_as),
         )  # fmt: skip
 
     def row_names(self) -> set[str]:
