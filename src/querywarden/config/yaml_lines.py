@@ -159,7 +159,8 @@ def raise_with_lines(error: ValidationError, lines: LineMap, path: str | Path, m
 
     Args: `model` is what was validated; with it an unknown key is answered with the nearest known one.
     """
-    details = sorted(error.errors(include_url=False), key=lambda detail: lines.line(detail["loc"]) or 0)
+    # On one line, a key that is mistyped says more than the one that is therefore missing.
+    details = sorted(error.errors(include_url=False), key=lambda detail: (lines.line(detail["loc"]) or 0, detail["type"] == "missing"))
     first = details[0]
     message, hint = _told(first, model)
     if len(details) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from querywarden.model.catalogue import Catalogue
-from querywarden.model.decision import Decision, Estimate
+from querywarden.model.decision import Estimate
 from querywarden.model.facts import StatementFacts, Verb
 from querywarden.model.resource import RelationName
 from querywarden.policy import evaluate
@@ -64,11 +64,6 @@ def _judged(state: SessionState, facts: StatementFacts, estimate: Estimate | Non
     judgement = evaluate.judge(state.context.policy(), request)
     properties = sorted({each.value for part in judgement.parts for each in part.part.properties})
     return Verdict(judgement.decision, judgement.wants_estimate, tuple(properties), None if estimate is None else estimate.rows)
-
-
-def decision_on(state: SessionState, facts: StatementFacts) -> Decision:
-    """The policy's answer to one statement without an estimate."""
-    return verdict_on(state, facts).decision
 
 
 def touches_classified(state: SessionState, shown: StatementFacts | None) -> bool:

@@ -124,10 +124,12 @@ def _look(
     if front.withdrawn is not None:
         return _refused(state, hold, hold_texts.withdrawn(hold, front.withdrawn, hold.audit_id), "cancelled")
     if not hold.is_asked:
+        # Made first: it may have to wait for a name to settle, and nobody has been asked then.
+        asked = _asked(state, front, hold, text, held, portal)
         for act in hold.acts.values():
             act.advance(GateEvent.RECORD_SAFE)
         hold.is_asked = True
-        state.effects.append(RequestApproval(hold.ticket, _asked(state, front, hold, text, held, portal)))
+        state.effects.append(RequestApproval(hold.ticket, asked))
         raise MustWait
     if hold.unavailable is not None:
         return _refused(state, hold, hold_texts.unavailable(hold, hold.unavailable), "refused")

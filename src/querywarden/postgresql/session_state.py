@@ -52,6 +52,15 @@ class OpenChanges:
     count_asked: int = 0
     """Changes committed by now, and by the time the catalogue was last asked for."""
 
+    @property
+    def marks(self) -> tuple[bool, bool, bool]:
+        """What the statements of the open transaction have made uncertain, to be gone back to where some of them won't run."""
+        return self.is_opaque, self.has_code, self.has_any
+
+    def go_back(self, marks: tuple[bool, bool, bool]) -> None:
+        """Forget what was noted since these marks."""
+        self.is_opaque, self.has_code, self.has_any = marks
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

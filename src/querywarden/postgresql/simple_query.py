@@ -87,7 +87,7 @@ def _release(state: SessionState, text: bytes, statements: list[Ruled], approved
     entry = Expected(Awaited.QUERY)
     opened: list[Definition] = []
     judgements: list[Judgement] = []
-    changes_before = (state.changes.is_opaque, state.changes.has_code, state.changes.has_any)
+    marks = state.changes.marks
     for ruled in statements:
         if isinstance(ruled.decision, Hold) and approved is None:
             continue  # Another statement of the text is denied, so nobody is asked about this one.
@@ -96,7 +96,7 @@ def _release(state: SessionState, text: bytes, statements: list[Ruled], approved
             # Undo what the statements before it would have defined: none of them runs.
             for definition in opened:
                 state.registry.discard(definition)
-            state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
+            state.changes.go_back(marks)
             _withdraw(state, judgements)
             refuse_query(state, judgement)
             return
@@ -134,7 +134,7 @@ def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts
         found = _ruled_or_refused(state, 0, text, statements[0])
         return found if isinstance(found, Judgement) else [_with_estimate(state, found)]
     opened: list[Definition] = []
-    changes_before = (state.changes.is_opaque, state.changes.has_code, state.changes.has_any)
+    marks = state.changes.marks
     ruled: list[Ruled] = []
     try:
         for index, facts in enumerate(statements):
@@ -150,7 +150,7 @@ def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts
     finally:
         for definition in opened:
             state.registry.discard(definition)
-        state.changes.is_opaque, state.changes.has_code, state.changes.has_any = changes_before
+        state.changes.go_back(marks)
 
 
 def _foreseen(state: SessionState, statements: list[Ruled]) -> list[Ruled]:

@@ -259,3 +259,10 @@ def test_a_file_that_is_not_utf_8(tmp_path):
         load_policy(path)
 
     assert caught.value.line == 2
+
+
+def test_a_mistyped_key_is_told_rather_than_the_one_that_is_missing_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nrules:\n  - {id: a, efect: hold}\n")
+    with pytest.raises(ConfigurationError, match=r":3: unknown key 'efect' in rules\.0 \[and 1 more\] \(did you mean effect\?\)"):
+        load_policy(file)
