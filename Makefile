@@ -11,10 +11,10 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; \
 	then echo $$name; break; fi; done)
 
-.PHONY: help setup demo test check lint types imports corpus bench profile lock clean
+.PHONY: help setup demo test check lint types imports corpus bench understanding profile lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Quick when nothing changed: the stamp is newer than what the environment is made from.
 $(VENV)/.installed: pyproject.toml setup.py requirements.lock $(wildcard src/querywarden/postgresql/*.pyx src/querywarden/postgresql/*.pxi)
@@ -23,10 +23,10 @@ $(VENV)/.installed: pyproject.toml setup.py requirements.lock $(wildcard src/que
 	@echo "setting up $(VENV) with $$($(BIN)/python --version) (once; takes about a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	@$(BIN)/python -c 'import querywarden.postgresql.rows' || { echo "error: the row kernel did not build" >&2; exit 1; }
+	@$(BIN)/python -c 'import querywarden.postgresql.copy_rows, querywarden.postgresql.rows' || { echo "error: the row kernels did not build" >&2; exit 1; }
 	@touch $@
 
-setup: $(VENV)/.installed ## make .venv with everything in it, the row kernel compiled
+setup: $(VENV)/.installed ## make .venv with everything in it, the row kernels compiled
 
 demo: setup ## PostgreSQL, an identity provider and the proxy on this machine; ARGS=--tour plays a scripted tour
 	@$(BIN)/python -m querywarden.demo $(ARGS)
@@ -54,6 +54,9 @@ corpus: setup ## the SQL corpus against the proxy: DIALECT=pg CASES=FILE SERVER=
 bench: setup ## ratios against a direct connection and pgbouncer; ARGS are those of benchmarks/run.py
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+understanding: setup ## what asking the server about a new text costs, and that known texts pay nothing
+	$(BIN)/python -m benchmarks.understanding $(ARGS)
+
 profile: setup ## where the time of a statement goes (cProfile of the proxy under pgbench-like load)
 	$(BIN)/python -m benchmarks.profile $(ARGS)
 
@@ -67,4 +70,4 @@ lock: ## write requirements.lock anew from the newest versions that pyproject.to
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info bench-results
-	find src -name '*.so' -delete; find src -name 'rows.c' -delete
+	find src -name '*.so' -delete; find src -name '*rows.c' -delete

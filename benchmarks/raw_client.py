@@ -104,8 +104,11 @@ class RawClient:
         """Run a query with a small answer and return all of its bytes."""
         self._socket.sendall(_message(b"Q", query.encode() + b"\0"))
         data = b""
-        while not data.endswith(_READY):
-            data += self._socket.recv(65536)
+        while data[-6:-1] != _READY[:-1]:
+            chunk = self._socket.recv(65536)
+            if not chunk:
+                raise ConnectionError("the connection ended during the answer")
+            data += chunk
         return data
 
     def drain(self, query: str) -> int:

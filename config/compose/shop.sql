@@ -1,5 +1,7 @@
 -- The database of docker-compose.yml: made-up people, and a role that is no superuser.
 CREATE ROLE shop_app LOGIN PASSWORD 'shop-app-of-the-compose-file';
+-- So that the server may tell the proxy what it understands of a statement without filling its log.
+GRANT SET ON PARAMETER log_min_messages TO shop_app;
 CREATE DATABASE shop;
 \connect shop
 CREATE TABLE customers (id int PRIMARY KEY, first_name text, last_name text, email text UNIQUE, phone text, card_number text, points int);

@@ -38,6 +38,7 @@ from querywarden.policy.access import may_connect
 from querywarden.policy.language import Policy
 from querywarden.policy.limits import budgets_of, sessions_max_of
 from querywarden.postgresql.analysis import analyse
+from querywarden.postgresql.data_flows import DataFlows
 from querywarden.postgresql.login import Established, LoginSettings, Peer, ServerAccount
 from querywarden.postgresql.scram import ScramCache
 from querywarden.postgresql.session import PostgresSession
@@ -105,6 +106,7 @@ class Proxy:
         self.metrics = Metrics()
         self.policy = PolicyWatch(config.policy.file)
         self.accounts = server_accounts(config)
+        self.flows = {name: DataFlows() for name in self.accounts}
         self.masking_key = MaskingKey(load_or_create_key(config.masking.key_file, KEY_BYTES, os.urandom))
         self.store = ControlStore(config.control.url)
         self.keys = KeySetRefresher(issuer_sources(config.identity))
@@ -245,6 +247,7 @@ class Proxy:
                 hold_mode=approvals.mode,
                 agent_hold_mode=approvals.agent_mode,
                 notice_seconds=approvals.notice_seconds,
+                flows=self.flows[established.database.name],
                 budget=self._budget(session_id, established),
             )
 

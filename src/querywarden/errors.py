@@ -73,6 +73,7 @@ class ReasonCode(StrEnum):
     READ_ONLY_PRINCIPAL = "read_only_principal"
     CLASSIFIED_COPY = "classified_copy"
     CLASSIFIED_WRITE = "classified_write"
+    MASKED_WRITE_BACK = "masked_write_back"
     UNANALYSABLE = "unanalysable"
     UNKNOWN_STATEMENT = "unknown_statement"
     STATEMENT_TOO_LARGE = "statement_too_large"
@@ -83,6 +84,7 @@ class ReasonCode(StrEnum):
     UNSUPPORTED = "unsupported"
     LOG_UNAVAILABLE = "log_unavailable"
     CATALOGUE_UNAVAILABLE = "catalogue_unavailable"
+    SCHEMA_MOVED = "schema_moved"
     CREDENTIAL_EXPIRED = "credential_expired"
     DRAINING = "draining"
 
@@ -153,6 +155,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "42501", 1142, "db.query.decided", "COPY out can't be masked, and this one may carry classified columns."
     ),
     ReasonCode.CLASSIFIED_WRITE: Reason("42501", 1142, "db.query.decided", "It may store classified values where nothing masks them."),
+    ReasonCode.MASKED_WRITE_BACK: Reason("42501", 1143, "db.query.decided", "It would store a masked value in place of the real one."),
     ReasonCode.UNANALYSABLE: Reason(
         "42501", 1064, "db.query.decided", "The text can't be analysed. A syntax error has SQLSTATE 42601 and a position."
     ),
@@ -166,6 +169,9 @@ REASONS: dict[ReasonCode, Reason] = {
         "0A000", 1235, "db.query.decided", "A message that isn't passed on, or a name that the session doesn't know (26000, 34000)."
     ),
     ReasonCode.LOG_UNAVAILABLE: Reason("53100", 1021, "log.unavailable", "The audit log can't be written; nothing runs until it can."),
+    ReasonCode.SCHEMA_MOVED: Reason(
+        "40001", 1213, "db.query.completed", "Another session changed the schema while the statement waited. Run it again."
+    ),
     ReasonCode.CATALOGUE_UNAVAILABLE: Reason(
         "57P03", 1105, "db.query.decided", "What the database holds can't be read, so nothing could be masked."
     ),

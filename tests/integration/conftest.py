@@ -187,7 +187,7 @@ def make_server(major: int) -> PostgresServer:
         absent(f"PostgreSQL {major}")
     assert found is not None
     server = PostgresServer(found, {"log_statement": "all", "log_line_prefix": "%a|", "lc_messages": "C", "timezone": "UTC"}).start()
-    server.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE_PASSWORD}';")
+    server.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE_PASSWORD}'; GRANT SET ON PARAMETER log_min_messages TO {ROLE};")
     for database in ("plain", "people"):
         server.sql(f"CREATE DATABASE {database} OWNER {ROLE};")
         server.sql(f"ALTER SCHEMA public OWNER TO {ROLE};", database)

@@ -202,12 +202,28 @@ def test_constraint_errors_hold_no_values(people):
     _assert_no_canary(_traces(_diagnosis(violation.value)), "unique violation")
 
 
-def test_copy_out_of_classified_relations_is_refused_and_the_session_goes_on(people):
+_COPIED = ("customers", "customers (id, email, loyalty)", "(SELECT loyalty, upper(email), email, emails FROM customers)", "(TABLE contacts)")
+
+
+@pytest.mark.parametrize("what", _COPIED)
+@pytest.mark.parametrize("form", ["", "(FORMAT csv, HEADER)", "(FORMAT csv, FORCE_QUOTE *, DELIMITER ';')", "(FORMAT binary)", "WITH DELIMITER '|' NULL ''"])
+def test_copy_out_of_classified_relations_is_masked(people, what, form):
     with people.connect() as connection:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.cursor().copy("COPY customers TO STDOUT") as copy:
-            copy.read()
+        with connection.cursor().copy(f"COPY {what} TO STDOUT {form}") as copy:
+            data = b"".join(bytes(chunk) for chunk in copy)
+        _assert_no_canary(_traces([data]), f"COPY {what} {form}")
+        assert b"@example.com" in data
+        assert ((4711).to_bytes(4, "big") if "binary" in form else b"4711") in data or "contacts" in what
         with connection.cursor().copy("COPY orders TO STDOUT") as copy:
             assert b"note 5" in b"".join(bytes(chunk) for chunk in copy)
+
+
+@pytest.mark.parametrize("form", ["(ENCODING 'LATIN1')", "(NULL 'alice@postbox.example')"])
+def test_a_form_of_copy_that_cannot_be_masked_is_refused_and_the_session_goes_on(people, form):
+    with people.connect() as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.cursor().copy(f"COPY customers TO STDOUT {form}") as copy:
+            copy.read()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_new_column_is_masked_at_once_even_when_it_was_made_behind_the_proxys_back(people, site):

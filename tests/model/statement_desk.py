@@ -5,6 +5,7 @@ Records become safe at once unless `keeps_records` is set. What the session sent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,8 @@ class Desk:
     keeps_records: bool = False
     analyse: Callable[[bytes], Analysis] = analyse
     gives_catalogue: bool = True
+    tells_flows: bool = False
+    """The server is asked what it understands."""
     effects: list[fx.Effect] = field(default_factory=list)
     records: list[fx.AppendRecord] = field(default_factory=list)
     bases: list[Basis] = field(default_factory=list)
@@ -93,6 +96,9 @@ class Desk:
             masking_key=MaskingKey(b"k" * 32),
             access_ended=lambda principal, now: None,
         )
+        if not self.tells_flows:
+            # As a server whose role may not silence its log: names decide.
+            self.context.flows.refused_until = math.inf
         key = BackendKeyData(77, b"\0\0\0\x09")
         established = Established(
             principal, database, "app", (3, 0), {}, (), key, BackendKeyData(1, b"\0\0\0\1"), "alice", "psql", b"", b""

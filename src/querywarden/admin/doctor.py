@@ -22,8 +22,12 @@ from querywarden.config.models import Config, DatabaseSettings, IssuerSettings, 
 from querywarden.config.policy_file import load_policy
 from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.identity.keyset import KeySetError, parse_keyset
+from querywarden.model.catalogue import Catalogue
+from querywarden.model.data_flow import DataFlow, FlowKind
+from querywarden.postgresql.analysis.query_tree import data_flow_of
 from querywarden.postgresql.login_settings import ServerAccount
 from querywarden.postgresql.scram import ScramCache
+from querywarden.postgresql.tree_question import settings_on, tree_of
 from querywarden.runtime.dialer import Dialer
 from querywarden.runtime.issuer_http import IssuerSource, discover, http_fetch, issuer_client
 from querywarden.runtime.server_connection import ServerConnection
@@ -36,6 +40,15 @@ CLOCK_SECONDS_MAX = 30.0
 CERTIFICATE_DAYS_WANTED = 14
 ISSUER_SECONDS_MAX = 10.0
 OLDEST_SERVER = 140000
+GRANTS_PARAMETERS_SINCE = 15
+
+_TRIED = b"SELECT c.relname AS found FROM pg_catalog.pg_class AS c"
+_TRIED_PLACE = (1259, 2)
+"""What the one output of that statement is made of: pg_class.relname has these numbers on every server."""
+_COARSE = (
+    "so names alone decide: where a statement touches classified relations, computed columns come out as NULL, COPY is refused, "
+    "and conditions are held that might tell about classified values"
+)
 
 
 class Result(StrEnum):
@@ -151,7 +164,7 @@ async def _server(config: Config, name: str, database: DatabaseSettings) -> Asyn
         return
     try:
         yield _server_tls(label, database, connection.certificate is not None)
-        for look in (_version, _rights, _role):
+        for look in (_version, _rights, _role, _understanding):
             try:
                 async with asyncio.timeout(limits.login_seconds_max):
                     yield await look(label, connection)
@@ -198,6 +211,31 @@ async def _role(label: str, connection: ServerConnection) -> Check:
         remedy = "give the proxy a role that owns no more than the application needs"
         return Check(f"{label}: role", Result.WARN, f"the role has {', '.join(names)}", remedy)
     return Check(f"{label}: role", Result.OK, "an ordinary role")
+
+
+async def _understanding(label: str, connection: ServerConnection) -> Check:
+    """Whether the server tells what it understands of a statement, which it may only do where that stays out of its log."""
+    name = f"{label}: statement understanding"
+    rows = await connection.query("SELECT current_setting('server_version_num')::int / 10000, quote_ident(current_user)")
+    major, role = int(rows[0][0] or b"0"), (rows[0][1] or b"").decode()
+    await connection.query("BEGIN READ ONLY")
+    may_ask = (await connection.query(settings_on(major).decode()))[0][0] is not None
+    notices = (await connection.describe(_TRIED)).notices if may_ask else ()
+    await connection.query("ROLLBACK")
+    if not may_ask:
+        if major >= GRANTS_PARAMETERS_SINCE:
+            remedy = f"run as a superuser: GRANT SET ON PARAMETER log_min_messages TO {role};"
+        else:
+            remedy = "upgrade to PostgreSQL 15 or newer, where the right to it can be granted; here superusers alone have it"
+        return Check(name, Result.WARN, f"the role may not keep the server's answers out of its log, {_COARSE}", remedy)
+    tree = tree_of(notices)
+    flow = None if tree is None else data_flow_of([tree], Catalogue("none", {}))
+    if isinstance(flow, DataFlow) and [(each.value.kind, each.value.sources) for each in flow.outputs or ()] == [
+        (FlowKind.DIRECT, frozenset({_TRIED_PLACE}))
+    ]:
+        return Check(name, Result.OK, "the server tells where each column comes from")
+    remedy = "PostgreSQL 14 to 18 are known; look for what else prints or takes away notices: an extension, or a pooler in between"
+    return Check(name, Result.WARN, f"what the server says of a statement isn't understood, {_COARSE}", remedy)
 
 
 async def _issuer(issuer: IssuerSettings) -> AsyncIterator[Check]:

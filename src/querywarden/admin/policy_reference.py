@@ -65,10 +65,15 @@ PROPERTY_TEXTS: dict[Property, str] = {
     Trait.TOUCHES_CLASSIFIED: "values of classified columns may take part in it",
     Trait.TRUSTED_CALL: "CALL of a procedure that is listed under `trusted_functions`",
     Trait.ROW_SECURITY_OFF: "it switches row-level security off in a database that holds classified columns",
-    Trait.CLASSIFIED_COPY: "COPY to the client from relations with classified columns that the principal may not see",
+    Trait.CLASSIFIED_COPY: "COPY to the client of classified values that the principal may not see, where they can't be masked: the "
+    "statement isn't understood by the server's own account, or the form of the data isn't UTF-8 or isn't known",
     Trait.CLASSIFIED_WRITE: "it may store a classified value, which the principal may not see, where nothing masks it",
     Trait.CLASSIFIED_PREDICATE: "a condition, order or computation on a classified column, which the principal may not see, tells about "
-    "its values",
+    "its values; =, IN, IS NULL and joins by equality are none",
+    Trait.CLASSIFIED_GROUPING: "it groups by a classified column, which the principal may not see, makes rows distinct by it or partitions "
+    "by it, as far as the server tells; the baseline lets it pass, since the groups are those of equal masks, but the order of the rows "
+    "may be that of the values",
+    Trait.MASKED_WRITE_BACK: "it would store a masked value, as its principal was shown it, in place of the real one",
     Trait.UNKEYED_WRITE: "an UPDATE or DELETE whose condition equates no indexed column with a value",
     Trait.KEYED_WRITE: "an UPDATE or DELETE of at most one row: its condition equates all columns of a unique key with values",
     Trait.CASCADES: "a DELETE, or an UPDATE of a key, that changes rows of other relations through their foreign keys",
@@ -184,7 +189,8 @@ one decides. Neither needs a server. `--catalogue FILE` gives `explain` the clas
    the statement calls a dangerous one.
 7. Columns are matched by their last name: a deny or hold with `columns` matches if any column that the statement names may be one of them,
    or if a star, a whole row or a whole relation stands for it; an allow only if the statement names columns, all of them match, and nothing
-   stands for others.
+   stands for others. Where the server has told what it understands of the statement, the columns behind a star, and for a deny or hold
+   those of the tables behind a view, are known and count as named.
 8. `rows_over` and `rows_up_to` are about the rows that the server's planner expects (EXPLAIN, hidden from the client, with the
    parameters' values). The server is asked where the answer could change the decision: not for a write by a unique key, nor for an
    INSERT whose rows stand in its text. A number that nobody knows counts against the statement.
@@ -194,6 +200,26 @@ one decides. Neither needs a server. `--catalogue FILE` gives `explain` the clas
    quorum, of equals the first in the file, the file's own before the built-in ones. The same goes for several statements in one text.
 
 Globs know `*` (any run of characters) and `?` (one character). One value may stand in place of a list of one.
+
+## What is hidden, and what tells of it
+
+Of a statement that may touch classified columns the server is asked what it understands: where each column of the result comes from, what
+its conditions rest on, and what it stores. Without the right to ask, or where that isn't understood, the names in the statement decide, and
+more is masked, held and refused than need be (`querywarden doctor` says whether the right is there).
+
+* **Conditions.** `classified_predicate` is a condition, order or computation on a hidden column that tells more than equality. `=`, `IN`,
+  `IS NULL` and joins by equality pass; each execution of `=` or `IN` with values of the client's own counts as one guess for each such
+  condition, and so does a value that is stored in a hidden column of a unique key; of a statement with many literals and parameters, each
+  beyond 20 counts. People and agents have 300 an hour and database, services have no such bound; `limits` with `guesses` says otherwise.
+* **Grouping.** GROUP BY, DISTINCT and PARTITION BY of a hidden column (`classified_grouping`) pass: masks that keep equality show the same
+  groups, and a join by equality shows them too. The rows may come in the order of the values, though. Where that is too much, a rule with
+  `effect: hold, properties: classified_grouping` holds them.
+* **Storing.** A hidden value may be stored where it is masked as before: unchanged, or wholly masked, in a column of the same class and
+  with the same mask. To keep a copy, make a table whose columns have the classes, and fill it with INSERT … SELECT. All else is refused
+  (`classified_write`), or with `laundering: hold` held; a deny rule with that property may narrow the latter.
+* **Writing back.** What was shown masked isn't stored in place of the real value (`masked_write_back`).
+* **Revealing a view's column.** A view's column that is revealed by its own name is shown where it is returned as it is; what is computed
+  of it, and conditions on it, are about the columns that the view takes it from.
 
 Who may change the schema of a database can give columns other names, and so take them out of a class that their names gave them.
 Label a database that holds real personal data as production, where changes of the schema are held.

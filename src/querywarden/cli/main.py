@@ -7,7 +7,7 @@ import sys
 import typer
 
 from querywarden import __version__
-from querywarden.cli import access, approvals, audit, catalogue, config, doctor, login, policy, principals, serve, sessions, token
+from querywarden.cli import access, approvals, audit, catalogue, config, doctor, lineage, login, policy, principals, serve, sessions, token
 from querywarden.config.models import LogLevel, LogSettings
 from querywarden.errors import ConfigurationError, DependencyFailure
 from querywarden.runtime.logs import configure_logs
@@ -22,6 +22,7 @@ app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 app.command("catalogue")(catalogue.catalogue)
+app.command("lineage")(lineage.run_lineage)
 app.command("login")(login.login)
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")

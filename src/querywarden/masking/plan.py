@@ -1,19 +1,25 @@
 """The plan of masks: which output columns of a statement are masked, and how.
 
-A column whose origin the server names has the class of that origin. One without an origin is an expression: it is shown only
-if the statement touches nothing classified, or if the names in the expression prove that no classified value is in it.
+Where the server has told the statement's data flow, that decides. Elsewhere a column whose origin the server names has the class of that
+origin. One without an origin is an expression: it is shown only if the statement touches nothing classified, or if the names in the
+expression prove that no classified value is in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from querywarden.masking.column_classifier import classify_name
-from querywarden.masking.operators import Operator, operator_of
-from querywarden.model.catalogue import Catalogue, Classification, Column, DataClass, Relation
+from querywarden.masking.column_mask import DERIVED
+from querywarden.masking.column_mask import ColumnMask as ColumnMask
+from querywarden.masking.column_mask import OutputColumn as OutputColumn
+from querywarden.masking.column_mask import mask_of_class as mask_of_class
+from querywarden.masking.lineage_masks import Lineage
+from querywarden.model.catalogue import Catalogue, Classification, Column, Relation
 from querywarden.model.decision import Reveal
 from querywarden.model.facts import Expression, StatementFacts, Verb
+from querywarden.model.hidden_columns import returns_its_outputs, settled_flow
 
 _BY_REFERENCE = frozenset({Verb.EXECUTE, Verb.FETCH})
 """Statements that run another one: without its facts nothing is known of what they touch."""
@@ -21,31 +27,6 @@ _BY_REFERENCE = frozenset({Verb.EXECUTE, Verb.FETCH})
 _VIEWS = frozenset({"view", "materialized_view"})
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-
-
-@dataclass(frozen=True, slots=True)
-class OutputColumn:
-    """A column of a result as the server describes it; `relation_id` 0: no origin, an expression."""
-
-    name: str
-    relation_id: int
-    column_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnMask:
-    """The mask of an output column; `is_derived` says that the column isn't a classified column itself, but may hold one.
-
-    `is_citext`: the column is of the extension type citext, whose OID differs from database to database.
-    """
-
-    data_class: DataClass
-    operator: Operator
-    is_derived: bool
-    is_citext: bool = False
-
-
-_DERIVED = ColumnMask(DataClass.OPAQUE, Operator.NULL, is_derived=True)
 
 
 def unknown_relations(columns: Sequence[OutputColumn], catalogue: Catalogue) -> frozenset[int]:
@@ -74,6 +55,9 @@ def plan_masks(
     """
     if reveal.everything:
         return (None,) * len(columns)
+    masks = _masks_by_lineage(columns, facts, catalogue, reveal, opaque_unknown)
+    if masks is not None:
+        return masks
     if facts is not None and facts.verb in _BY_REFERENCE and not facts.children:
         facts = None
     statement = _Statement(facts, catalogue, reveal, opaque_unknown)
@@ -88,9 +72,13 @@ def plan_masks(
     )
 
 
-def mask_of_class(data_class: DataClass, operator: str | None = None) -> ColumnMask:
-    """The mask of a class of data: the class's own, or that of an operator that the policy names."""
-    return ColumnMask(data_class, operator_of(data_class, operator), is_derived=data_class is DataClass.OPAQUE)
+def _masks_by_lineage(
+    columns: Sequence[OutputColumn], facts: StatementFacts | None, catalogue: Catalogue, reveal: Reveal, opaque_unknown: bool
+) -> tuple[ColumnMask | None, ...] | None:
+    if facts is None or not returns_its_outputs(facts):
+        return None
+    flow = settled_flow(facts, catalogue, opaque_unknown)
+    return None if flow is None else Lineage(flow, catalogue, reveal, opaque_unknown).masks(columns)
 
 
 def _full_name(relation: Relation, column: Column) -> str:
@@ -128,11 +116,11 @@ class _Statement:
             return self._mask_of_unknown(column)
         if self._opaque_unknown and relation.kind in _VIEWS:
             # A view may have been replaced by the change that isn't committed: its columns come from anywhere then.
-            return _DERIVED
+            return DERIVED
         if column.column_number < 0:
             return None
         if column.column_number == 0:
-            return _DERIVED if self._is_hidden(relation) else None
+            return DERIVED if self._is_hidden(relation) else None
         origin = relation.columns[column.column_number]
         classification = origin.classification
         if classification is None or self._shows(relation, origin, classification):
@@ -147,12 +135,19 @@ class _Statement:
             return None
         if facts is not None and facts.verb is Verb.EXPLAIN:
             # A plan shows the client's own literals and the catalogue's names; only folded function results are data.
-            return _DERIVED if self._catalogue.is_opaque(facts) and _has_data_classified(self._catalogue) else None
+            return DERIVED if self._folds_own_code(facts) and _has_data_classified(self._catalogue) else None
         if self._hidden:
-            return None if expression is not None and self._is_clean(expression) else _DERIVED
+            return None if expression is not None and self._is_clean(expression) else DERIVED
         if self._unknown_names and not self._opaque_unknown:
             return self._mask_by_names(column, expression)
         return None
+
+    def _folds_own_code(self, facts: StatementFacts) -> bool:
+        """Whether a plan may hold what functions of the database's own have returned, those included whose bodies are known."""
+        called = () if facts.flow is None else (self._catalogue.functions.get(each) for each in facts.flow.functions)
+        if any(each is None or (each.is_own and self._catalogue.is_opaque_code(each.name)) for each in called):
+            return True
+        return self._catalogue.is_opaque(facts) or self._catalogue.is_opaque(replace(facts, flow=None))
 
     def _touches_hidden(self) -> bool:
         """Whether values that the principal may not see can take part in the statement."""
@@ -176,11 +171,11 @@ class _Statement:
 
     def _mask_of_unknown(self, column: OutputColumn) -> ColumnMask | None:
         if self._opaque_unknown:
-            return _DERIVED
+            return DERIVED
         if column.column_number < 0:
             return None
         if column.column_number == 0:
-            return _DERIVED
+            return DERIVED
         found = classify_name(column.name)
         if found is None or self._reveal.reveals(found, column.name):
             return None
@@ -189,9 +184,9 @@ class _Statement:
 
     def _mask_by_names(self, column: OutputColumn, expression: Expression | None) -> ColumnMask | None:
         if expression is None or expression.is_opaque:
-            return _DERIVED
+            return DERIVED
         names = {column.name, *expression.columns} if expression.is_plain_column else expression.columns
-        return _DERIVED if any(classify_name(name) is not None for name in names) else None
+        return DERIVED if any(classify_name(name) is not None for name in names) else None
 
     def _is_clean(self, expression: Expression) -> bool:
         """Whether the names in an expression prove that no classified value is in it."""

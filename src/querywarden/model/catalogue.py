@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from querywarden.model.facts import StatementFacts
+from querywarden.model.facts import StatementFacts, Verb
 from querywarden.model.resource import RelationName
 
 
@@ -66,6 +66,9 @@ class Column:
     name: str
     type_name: str
     classification: Classification | None = None
+    is_declared_none: bool = False
+    """The policy or a comment says that the column holds nothing classified, wherever its values come from."""
+    is_generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,57 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function, aggregate, window function or procedure of the database, the server's own included.
+
+    `is_own`: it is neither the server's nor one that is known to compute from its arguments alone, so that only its body could tell
+    what it reads.
+    """
+
+    id: int
+    schema: str
+    name: str
+    kind: str
+    """`f`unction, `a`ggregate, `w`indow function or `p`rocedure."""
+    volatility: str
+    """`i`mmutable, `s`table or `v`olatile."""
+    is_own: bool = False
+    body: SqlBody | None = None
+
+    @property
+    def is_volatile(self) -> bool:
+        """Whether it may change something; a procedure always may."""
+        return self.kind == "p" or self.volatility == "v"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBody:
+    """The body of a function in SQL: a node tree as the server keeps it (BEGIN ATOMIC), or else its text.
+
+    Left out where the caller's name space doesn't decide what the text means: SECURITY DEFINER, or settings of the function's own.
+    """
+
+    tree: str | None
+    text: str | None
+    argument_types: tuple[int, ...] = ()
+    argument_names: tuple[str, ...] = ()
+    returns_set: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorName:
+    """An operator: its name, and the id of the function that computes it.
+
+    `is_built_in`: it came with the server, or with a well-known extension that computes from arguments alone, so that it does what its
+    name says.
+    """
+
+    name: str
+    function: int
+    is_built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The relations of one database at one schema generation, with their classes.
 
@@ -127,11 +181,14 @@ class Catalogue:
     """Those of `opaque_functions` that are VOLATILE (and all procedures)."""
     opaque_operators: frozenset[str] = frozenset()
     opaque_casts: frozenset[str] = frozenset()
+    functions: Mapping[int, Function] = field(default_factory=dict, repr=False)
+    operators: Mapping[int, OperatorName] = field(default_factory=dict, repr=False)
     notifying_functions: bool = False
     """Whether some function of the database sends notifications, so that payloads may hold row data."""
     _by_name: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
     has_classified: bool = field(init=False, repr=False, compare=False)
     """Whether the database holds classified columns of its own."""
+    _function_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[str, list[Relation]] = {}
@@ -139,6 +196,7 @@ class Catalogue:
             by_name.setdefault(relation.name, []).append(relation)
         object.__setattr__(self, "_by_name", {name: tuple(found) for name, found in by_name.items()})
         object.__setattr__(self, "has_classified", any(r.holds_classified for r in self.relations.values()))
+        object.__setattr__(self, "_function_names", frozenset(function.name for function in self.functions.values()))
 
     def candidates(self, name: RelationName) -> tuple[Relation, ...]:
         """Every relation that a name may mean: all of that name when unqualified, whatever the search path is.
@@ -163,6 +221,15 @@ class Catalogue:
 
     def is_opaque(self, facts: StatementFacts) -> bool:
         """Whether a statement calls code of the database's own, which may read any relation."""
+        if facts.flow is not None:
+            return any(self.is_opaque_code(name) for name in facts.flow.code) or (not _is_query(facts) and self._names_opaque(facts))
+        return self._names_opaque(facts)
+
+    def is_opaque_code(self, name: str) -> bool:
+        """Whether what a function reads isn't known: the policy may trust one by its name, but none that the catalogue doesn't have."""
+        return name in self.opaque_functions or name not in self._function_names
+
+    def _names_opaque(self, facts: StatementFacts) -> bool:
         if any(f.schema != "pg_catalog" and f.name in self.opaque_functions for f in facts.functions):
             return True
         # Whether `t.f` is a column or a call of f(t), the server alone knows; a column of that name elsewhere proves nothing.
@@ -172,6 +239,17 @@ class Catalogue:
 
     def calls_volatile(self, facts: StatementFacts) -> bool:
         """Whether a statement calls a volatile function of the database's own, which may change anything."""
+        if facts.flow is not None:
+            return any(self._is_volatile(each) for each in facts.flow.functions) or (not _is_query(facts) and self._names_volatile(facts))
+        return self._names_volatile(facts)
+
+    def _is_volatile(self, function_id: int) -> bool:
+        function = self.functions.get(function_id)
+        if function is None:
+            return True
+        return function.is_own and function.is_volatile and function.name in self.volatile_functions
+
+    def _names_volatile(self, facts: StatementFacts) -> bool:
         if any(f.schema != "pg_catalog" and f.name in self.volatile_functions for f in facts.functions):
             return True
         names = facts.attribute_names & self.volatile_functions
@@ -179,6 +257,27 @@ class Catalogue:
 
     def touches_classified(self, facts: StatementFacts) -> bool:
         """Whether values of classified columns may take part in a statement; errs towards yes."""
-        return (self.has_classified and self.is_opaque(facts)) or any(
-            relation.is_classified or relation.reads_classified for relation in self.touched(facts)
-        )
+        if self.has_classified and self.is_opaque(facts):
+            return True
+        if facts.flow is not None and any(self._may_hold_classified(each) for each in facts.flow.relations):
+            return True
+        if facts.flow is not None and _is_query(facts):
+            return False
+        return any(relation.is_classified or relation.reads_classified for relation in self.touched(facts))
+
+    def _may_hold_classified(self, relation_id: int) -> bool:
+        relation = self.relations.get(relation_id)
+        return relation is None or relation.is_classified or relation.reads_classified
+
+
+_QUERIES = frozenset(
+    {
+        Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE, Verb.COPY_OUT, Verb.PREPARE, Verb.DECLARE, Verb.FETCH, Verb.EXPLAIN,
+    }
+)  # fmt: skip
+"""Statements that are a query and nothing besides; the arguments of EXECUTE are no part of the query that it runs."""
+
+
+def _is_query(facts: StatementFacts) -> bool:
+    """Whether a statement's data flow is all that it does; of others, it is only that of the query in them."""
+    return facts.verb in _QUERIES

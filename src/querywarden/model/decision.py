@@ -167,6 +167,8 @@ class BudgetMetric(StrEnum):
     STATEMENTS = "statements"
     ROWS = "rows"
     BYTES = "bytes"
+    GUESSES = "guesses"
+    """Conditions that ask whether a masked value is equal to one that the client names."""
 
 
 class BudgetPeriod(StrEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from querywarden.model.data_flow import DataFlow
 from querywarden.model.resource import FunctionName, RelationName
 
 
@@ -120,6 +121,25 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyFormat:
+    """The form in which a COPY … TO STDOUT sends its rows: its options, with PostgreSQL's defaults where the text names none.
+
+    `format` is `text`, `csv` or `binary`, which has none of the others. The bytes are in UTF-8; `null` stands for NULL. `is_rewritable`
+    says that rows of this form can be read and written anew for certain: no option is unknown, and a value can't be taken for a NULL.
+    """
+
+    format: str = "text"
+    delimiter: bytes = b"\t"
+    null: bytes = b"\\N"
+    quote: bytes = b""
+    escape: bytes = b""
+    has_header: bool = False
+    force_quote: frozenset[str] = frozenset()
+    forces_all_quotes: bool = False
+    is_rewritable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class StatementFacts:
     """The facts of one statement, itself and its children (CTEs, the bodies of EXPLAIN, COPY, PREPARE, DECLARE).
 
@@ -173,6 +193,11 @@ class StatementFacts:
     """For INSERT … VALUES: the number of rows that it writes."""
     acts_as: frozenset[Verb] = frozenset()
     """What else the statement does to rows: the actions of a MERGE, the UPDATE of an INSERT … ON CONFLICT, the DELETE that TRUNCATE is."""
+    flow: DataFlow | None = None
+    """What the server understands of the statement, or of the query in it; None where it wasn't asked, or where that isn't known: then
+    names decide."""
+    copy: CopyFormat | None = None
+    """For COPY … TO STDOUT: the form of its rows."""
 
     @property
     def changes_data(self) -> bool:

@@ -9,3 +9,16 @@ LARGE_OBJECT = LARGE_OBJECT_READS | frozenset(
     {"lo_creat", "lo_create", "lowrite", "lo_unlink", "lo_put", "lo_from_bytea", "lo_truncate", "lo_truncate64"}
 )
 """Functions of large objects: neither harmless nor a hazard; rules name them."""
+
+_STORING = frozenset(
+    {
+        "set_config", "setval", "pg_notify", "pg_logical_emit_message", "lo_create", "lo_creat", "lo_from_bytea", "lo_put", "lowrite",
+        "lo_import",
+    }
+)  # fmt: skip
+_STORING_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
+
+
+def stores_argument(function: str) -> bool:
+    """Whether a function keeps an argument where other statements read it unmasked: a setting, a sequence, a notification, a lock's id."""
+    return function in _STORING or function.startswith(_STORING_PREFIXES)

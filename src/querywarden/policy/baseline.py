@@ -7,9 +7,11 @@ everywhere. Agents read, and get a bounded number of rows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 from querywarden.errors import ReasonCode
+from querywarden.model.decision import Budget, BudgetMetric, BudgetPeriod
 from querywarden.model.facts import Hazard, Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.model.resource import Environment
@@ -21,6 +23,9 @@ BULK_ROWS_PRODUCTION = 1_000
 """Rows that one statement may change in production: more than a person looks through, and than an ORM's batch holds."""
 BULK_ROWS_STAGING = 100_000
 """Rows that one statement may change in staging: what takes the server a while, and a restored copy to undo."""
+GUESSES_PER_HOUR = 300
+"""Conditions by which a person or agent asks in an hour whether a masked value is this one: enough to look up those whom they have to do
+with, too few to try a list of names. Services look up by e-mail address all day, and what they look up is not theirs to choose."""
 
 _AGENTS = Who(Group(kinds=frozenset({PrincipalKind.AGENT})))
 _OTHERS = Who(Group(kinds=frozenset({PrincipalKind.HUMAN, PrincipalKind.SERVICE})))
@@ -124,18 +129,27 @@ _REFUSED_EVERYWHERE = (
     ),
 )  # fmt: skip
 
+CLASSIFIED_WRITE = _rule(
+    "classified_write", Effect.DENY, _having(Trait.CLASSIFIED_WRITE), ReasonCode.CLASSIFIED_WRITE,
+    "The statement may store classified values where nothing masks them.",
+    "Name source and target columns one by one, and leave classified ones out or store them in columns of the same class; "
+    "commit an open schema change first.",
+    is_fixed=True,
+)  # fmt: skip
+"""A policy may say that it holds instead (`laundering: hold`), but not put it out of force."""
+
 _CLASSIFIED = (
     _rule(
         "classified_copy", Effect.DENY, _having(Trait.CLASSIFIED_COPY), ReasonCode.CLASSIFIED_COPY,
-        "COPY can't mask, and this one may carry classified columns.",
-        "Run the query as a SELECT, whose rows are masked, or COPY from relations without classified columns.",
+        "This COPY can't be masked, and it may carry classified columns.",
+        "Run the query as a SELECT, whose rows are masked, or COPY in UTF-8 and another form, or without classified columns.",
         is_fixed=True,
     ),
+    CLASSIFIED_WRITE,
     _rule(
-        "classified_write", Effect.DENY, _having(Trait.CLASSIFIED_WRITE), ReasonCode.CLASSIFIED_WRITE,
-        "The statement may store classified values where nothing masks them.",
-        "Name source and target columns one by one, and leave classified ones out or store them in columns of the same class; "
-        "commit an open schema change first.",
+        "masked_write_back", Effect.DENY, _having(Trait.MASKED_WRITE_BACK), ReasonCode.MASKED_WRITE_BACK,
+        "The statement would store a masked value in place of the real one, which would be lost.",
+        "Leave masked columns out of the UPDATE or INSERT; have an ORM write changed columns only, and don't save what was read masked.",
         is_fixed=True,
     ),
 )  # fmt: skip
@@ -152,7 +166,7 @@ _ROW_SECURITY = (
     _rule(
         "row_security", Effect.DENY, _having(Trait.ROW_SECURITY_OFF), ReasonCode.POLICY_DENIED,
         "Row-level security stays on where classified columns are held.",
-        "Leave `SET row_security = off` out; pg_dump needs it, and dumps databases without classified columns.",
+        "Leave `SET row_security = off` out; pg_dump sends it, and is known by its application_name.",
     ),
 )  # fmt: skip
 
@@ -280,7 +294,27 @@ BASELINE_RULES = (
 FIXED_RULES = tuple(rule for rule in BASELINE_RULES if rule.is_fixed)
 """The rules that hold under every policy, also one that does not extend the baseline: without them nothing else can be trusted."""
 
-BASELINE_LIMITS = (Limit("baseline.agent_rows", _AGENTS, rows_max=AGENT_ROWS_MAX),)
+_LAUNDERING_HELD = replace(
+    CLASSIFIED_WRITE,
+    effect=Effect.HOLD,
+    sentence="The statement may store classified values where nothing masks them. That needs an approval.",
+)
+
+
+def built_in_rules(is_extended: bool, holds_laundering: bool) -> tuple[Rule, ...]:
+    """The rules that stand beside those of a policy: all of the baseline, or the fixed ones; laundering is refused by them, or held."""
+    rules = BASELINE_RULES if is_extended else FIXED_RULES
+    return tuple(_LAUNDERING_HELD if rule is CLASSIFIED_WRITE and holds_laundering else rule for rule in rules)
+
+
+BASELINE_LIMITS = (
+    Limit("baseline.agent_rows", _AGENTS, rows_max=AGENT_ROWS_MAX),
+    Limit(
+        "baseline.guesses",
+        Who(Group(kinds=frozenset({PrincipalKind.HUMAN, PrincipalKind.AGENT}))),
+        budgets=(Budget("baseline.guesses", BudgetMetric.GUESSES, BudgetPeriod.HOUR, GUESSES_PER_HOUR),),
+    ),
+)
 
 
 def fingerprint(*values: object) -> str:

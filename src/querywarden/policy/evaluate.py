@@ -45,7 +45,7 @@ class Request:
 
     `is_blind` says that it may not be, since the session's open transaction has changed the schema: then no name proves that a
     value is unclassified, and no key that a row is alone. `estimate` None: the server has not been asked. `now` is in seconds since
-    the epoch.
+    the epoch. `writes_back` says that the statement would store masked values, which its session has shown, in place of the real ones.
     """
 
     principal: Principal
@@ -55,6 +55,7 @@ class Request:
     is_blind: bool = False
     estimate: Estimate | None = None
     now: float = 0.0
+    writes_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def decide(policy: Policy, request: Request) -> Decision:
 def judge(policy: Policy, request: Request) -> Judgement:
     """The policy's answer to one statement and how it came about."""
     reveal = reveal_of(policy, request.principal, request.database, request.catalogue)
-    parts = parts_of(request.facts, request.catalogue, reveal, policy.trusted_functions, request.is_blind)
+    parts = parts_of(request.facts, request.catalogue, reveal, policy.trusted_functions, request.is_blind, request.writes_back)
     return judge_parts(policy, request, parts, reveal)
 
 

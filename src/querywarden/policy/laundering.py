@@ -1,7 +1,8 @@
 """Laundering: a statement that would store a classified value where nothing masks it.
 
-Proof is by names alone and errs towards yes: an expression is clean when it holds no column, or when each of its columns
-is a known one of the relations touched, and is unclassified (or of the target's own class) in every one that has it.
+Where the server has told the statement's data flow, `lineage` decides. Elsewhere proof is by names alone and errs towards yes: an
+expression is clean when it holds no column, or when each of its columns is a known one of the relations touched, and is unclassified
+(or of the target's own class) in every one that has it.
 """
 
 from __future__ import annotations
@@ -13,39 +14,24 @@ from querywarden.model.catalogue import Catalogue, Column, DataClass, Relation
 from querywarden.model.decision import Reveal
 from querywarden.model.evidence import Probe
 from querywarden.model.facts import Expression, StatementFacts, Verb
+from querywarden.model.functions import stores_argument
 from querywarden.model.resource import RelationName
+from querywarden.policy.lineage import CASE_FOLDING, PARTLY_SHOWN, Lineage
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
-_PARTLY_SHOWN = frozenset(
-    {
-        DataClass.PHONE, DataClass.CREDIT_CARD, DataClass.IBAN, DataClass.BANK_ACCOUNT, DataClass.DOB, DataClass.IP, DataClass.MAC,
-        DataClass.GEO, DataClass.POSTCODE, DataClass.OPAQUE,
-    }
-)  # fmt: skip
-"""Classes whose masks keep a part of the value: shifting the value inside its own column would show the rest of it."""
-
-_CASE_FOLDING = frozenset({"lower", "upper", "initcap", "coalesce", "nullif", "normalize", "ltrim"})
-"""Functions that leave every character of a value where a mask expects it, counted from its end."""
-
-_STORING_FUNCTIONS = frozenset(
-    {
-        "set_config", "setval", "pg_notify", "pg_logical_emit_message", "lo_create", "lo_creat", "lo_from_bytea", "lo_put", "lowrite",
-        "lo_import",
-    }
-)  # fmt: skip
-_STORING_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
-"""Functions that keep an argument where other statements read it unmasked: settings, sequences, notifications, lock ids."""
-
 _ROW_VERBS = frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE})
 _ASSIGNING = (_ROW_VERBS - {Verb.DELETE}) | {Verb.ALTER}
 """Statements whose assignments store values; ALTER TABLE stores what USING and generation expressions compute, and renames columns."""
-_UNCUT_TEXT = 4096
+UNCUT_TEXT = 4096
 """Characters of normalised text that are sure to be all of it."""
 
 _NO_COPY = frozenset({"view", "temporary_view"})
 """What CREATE … AS makes that is no copy: the catalogue follows a view's columns to their origins."""
+
+_QUERIES = _ROW_VERBS | {Verb.SELECT, Verb.COPY_OUT, Verb.PREPARE, Verb.EXECUTE, Verb.DECLARE, Verb.FETCH, Verb.EXPLAIN}
+"""Statements that are a query and nothing besides, so that their data flow is all that they do."""
 
 
 def classified_columns(catalogue: Catalogue) -> Iterator[str]:
@@ -61,10 +47,12 @@ class Flow:
 
     def __init__(self, root: StatementFacts, catalogue: Catalogue, reveal: Reveal, is_blind: bool = False) -> None:
         """Args: `is_blind`: the catalogue may not be what the statement meets, so that a name proves nothing."""
-        self._root = root
+        self.root = root
         self._catalogue = catalogue
         self._reveal = reveal
         self.is_blind = is_blind
+        self.lineage = None if root.flow is None else Lineage(root.flow, catalogue, reveal, is_blind)
+        """What the server has told; None where names decide."""
 
     @cached_property
     def is_tainted(self) -> bool:
@@ -75,7 +63,12 @@ class Flow:
 
     def stores_classified(self, facts: StatementFacts) -> bool:
         """Whether a part of the statement may store a classified value, hidden from the principal, where it would not be masked."""
-        if any(_stores_argument(function.name) for function in facts.functions):
+        if self.lineage is not None and self.root.verb in _QUERIES:
+            return (facts is self.root or facts.verb in _ASSIGNING) and self.lineage.assigns_classified
+        if self.lineage is not None and facts is self.root and facts.verb is Verb.CREATE:
+            copies = facts.object_kind not in _NO_COPY and self.lineage.copies_classified
+            return copies or self.lineage.assigns_classified
+        if any(stores_argument(function.name) for function in facts.functions):
             return self.is_tainted
         if facts.verb is Verb.CREATE:
             return self.is_tainted and self._creates_copy(facts)
@@ -86,12 +79,25 @@ class Flow:
         """Whether a condition, an order or a computation tells about a column that the principal may not see, by more than equality."""
         if self._reveal.everything:
             return False
+        if self.lineage is not None:
+            return self.lineage.tells_classified
         if self._catalogue.has_classified and any(self._calls_as_attribute(part) for part in self._parts):
             return True
         seen: set[Expression] = set()
         for part in self._parts:
             seen.update(part.probes)
         return any(self._is_telling(probe) for probe in seen)
+
+    def copies_classified(self, facts: StatementFacts) -> bool:
+        """Whether a COPY to the client may carry what the principal may not see, in a form that nothing can mask on its way."""
+        if self.lineage is None:
+            return self.is_tainted
+        return self.lineage.returns_hidden and (facts.copy is None or not facts.copy.is_rewritable)
+
+    @cached_property
+    def groups_classified(self) -> bool:
+        """Whether rows are grouped by a column that the principal may not see, where that is known."""
+        return self.lineage is not None and self.lineage.groups_classified
 
     def _calls_as_attribute(self, facts: StatementFacts) -> bool:
         """Whether `t.f` may call a function of the database's own; what its result decides is not told apart from what it returns."""
@@ -112,7 +118,7 @@ class Flow:
             return bool(hidden)
         if position is not None:
             return any(self._is_hidden_at(relation, position) for relation in hidden)
-        are_known = all(self._catalogue.knows(name) for name in (self._root.reads | self._root.writes if relations is None else relations))
+        are_known = all(self._catalogue.knows(name) for name in (self.root.reads | self.root.writes if relations is None else relations))
         return any(self._tells_name(name, found, is_harmless=is_optional or not are_known) for name in probe.columns)
 
     def _tells_name(self, name: str, relations: tuple[Relation, ...], *, is_harmless: bool) -> bool:
@@ -128,15 +134,15 @@ class Flow:
 
     @cached_property
     def _touched(self) -> tuple[Relation, ...]:
-        return tuple(self._catalogue.touched(self._root))
+        return tuple(self._catalogue.touched(self.root))
 
     @cached_property
     def _is_opaque(self) -> bool:
-        return self._catalogue.is_opaque(self._root)
+        return self._catalogue.is_opaque(self.root)
 
     @cached_property
     def _parts(self) -> tuple[StatementFacts, ...]:
-        return tuple(_walk(self._root))
+        return tuple(parts_within(self.root))
 
     @cached_property
     def _from_is_plain(self) -> bool:
@@ -145,16 +151,16 @@ class Flow:
     @cached_property
     def _row_names(self) -> frozenset[str]:
         """The names that stand for whole rows, or that a column's name can't be told from."""
-        relations = self._root.reads | self._root.writes
+        relations = self.root.reads | self.root.writes
         return frozenset({alias for part in self._parts for alias in part.aliases} | {name.name for name in relations})
 
     @cached_property
     def _folds_only(self) -> bool:
-        return all(function.name in _CASE_FOLDING for function in self._root.functions) and self._root.operators <= {"="}
+        return all(function.name in CASE_FOLDING for function in self.root.functions) and self.root.operators <= {"="}
 
     @cached_property
     def _has_unknown_source(self) -> bool:
-        return any(not self._catalogue.knows(name) for name in self._root.reads)
+        return any(not self._catalogue.knows(name) for name in self.root.reads)
 
     @cached_property
     def _hidden_writers(self) -> tuple[StatementFacts, ...]:
@@ -178,7 +184,7 @@ class Flow:
         """Whether values not shown by name may come from hidden columns; a plain INSERT's own target is no source of its query."""
         if self._is_opaque or self.is_blind or facts.verb is not Verb.INSERT or _may_update(facts):
             return True
-        return self._is_any_hidden(self._root.reads) or any(part is not facts for part in self._hidden_writers)
+        return self._is_any_hidden(self.root.reads) or any(part is not facts for part in self._hidden_writers)
 
     def _is_clean(self, expression: Expression, target: DataClass | None) -> bool:
         """Whether storing an expression into a column of this class keeps every hidden value masked."""
@@ -206,7 +212,7 @@ class Flow:
             return True
         if target is None or column.classification is None or column.classification.data_class is not target:
             return False
-        return is_plain or target not in _PARTLY_SHOWN or self._folds_only
+        return is_plain or target not in PARTLY_SHOWN or self._folds_only
 
     def _is_hidden(self, relation: Relation, column: Column) -> bool:
         classification = column.classification
@@ -237,16 +243,13 @@ class _Targets:
         return classes.pop() if len(classes) == 1 else None
 
 
-def _stores_argument(function: str) -> bool:
-    return function in _STORING_FUNCTIONS or function.startswith(_STORING_PREFIXES)
-
-
 def _may_update(insert: StatementFacts) -> bool:
     """Whether an INSERT may have an ON CONFLICT clause, which reads the target's rows; a text that is cut off may have one."""
-    return not 0 < len(insert.normalised) <= _UNCUT_TEXT or "conflict" in insert.normalised.casefold()
+    return not 0 < len(insert.normalised) <= UNCUT_TEXT or "conflict" in insert.normalised.casefold()
 
 
-def _walk(root: StatementFacts) -> Iterator[StatementFacts]:
+def parts_within(root: StatementFacts) -> Iterator[StatementFacts]:
+    """A statement and all that is in it."""
     pending = [root]
     while pending:
         facts = pending.pop()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from querywarden.model.catalogue import Catalogue
@@ -11,9 +11,10 @@ from querywarden.model.decision import Reveal
 from querywarden.model.facts import Hazard, StatementFacts, Verb
 from querywarden.model.functions import LARGE_OBJECT, LARGE_OBJECT_READS
 from querywarden.model.glob import is_any_match
+from querywarden.model.hidden_columns import settled_flow
 from querywarden.policy.keys import cascades, is_keyed, is_unkeyed
 from querywarden.policy.language import Property, Trait
-from querywarden.policy.laundering import Flow
+from querywarden.policy.laundering import SYSTEM_SCHEMAS, Flow
 
 _READING = frozenset(
     {
@@ -47,10 +48,17 @@ class Part:
 
 
 def parts_of(
-    root: StatementFacts, catalogue: Catalogue, reveal: Reveal, trusted: tuple[str, ...], is_blind: bool = False
+    root: StatementFacts,
+    catalogue: Catalogue,
+    reveal: Reveal,
+    trusted: tuple[str, ...],
+    is_blind: bool = False,
+    writes_back: bool = False,
 ) -> Iterator[Part]:
-    """The parts of a statement, itself first; iterative, so that depth costs no stack."""
+    """The parts of a statement, itself first; iterative, so that depth costs no stack. Args: `writes_back`: it stores masked values."""
     catalogue = without_trusted(catalogue, trusted)
+    if root.flow is not None and settled_flow(root, catalogue, is_blind) is None:
+        root = replace(root, flow=None)
     flow = Flow(root, catalogue, reveal, is_blind)
     runs = root.verb is not Verb.EXPLAIN or Hazard.EXPLAIN_ANALYZE in root.hazards
     pending = [root]
@@ -58,6 +66,8 @@ def parts_of(
         facts = pending.pop()
         pending.extend(reversed(facts.children))
         properties = _properties(facts, catalogue, flow, runs)
+        if writes_back and facts is root:
+            properties |= {Trait.MASKED_WRITE_BACK}
         yield Part(facts, properties | {Trait.TRUSTED_CALL} if _calls_trusted(facts, trusted) else properties)
 
 
@@ -71,11 +81,20 @@ def _properties(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: b
         hazards = hazards.difference(*(child.hazards for child in facts.children))
     if not runs:
         hazards -= _ROW_HAZARDS
+    if Hazard.CROSS_JOIN in hazards and _reads_catalogues(facts, catalogue):
+        # Tools put sub-selects about one object side by side, and how many objects there are bounds the rest.
+        hazards -= {Hazard.CROSS_JOIN}
     return frozenset(hazards | set(_traits(facts, catalogue, flow, runs)))
 
 
+def _reads_catalogues(facts: StatementFacts, catalogue: Catalogue) -> bool:
+    """Whether a statement reads the server's own catalogues and nothing else."""
+    found = [relation for name in facts.reads for relation in catalogue.candidates(name)]
+    return bool(found) and all(catalogue.knows(name) for name in facts.reads) and all(each.schema in SYSTEM_SCHEMAS for each in found)
+
+
 def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool) -> Iterator[Trait]:
-    is_volatile = catalogue.calls_volatile(facts)
+    is_volatile = _holds(catalogue.calls_volatile, facts, flow)
     large_objects = {function.name for function in facts.functions} & LARGE_OBJECT
     changes = runs and (
         facts.changes_data or bool(large_objects - LARGE_OBJECT_READS) or any(function.name in _NOTIFYING for function in facts.functions)
@@ -88,7 +107,7 @@ def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool)
         yield Trait.READ_ONLY
     if is_temporary(facts):
         yield Trait.TEMPORARY
-    if catalogue.is_opaque(facts):
+    if _holds(catalogue.is_opaque, facts, flow):
         yield Trait.OWN_FUNCTION
     if is_volatile:
         yield Trait.VOLATILE_FUNCTION
@@ -96,18 +115,25 @@ def _traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow, runs: bool)
         yield Trait.LARGE_OBJECT
     if any(not catalogue.knows(name) for name in facts.reads | facts.writes):
         yield Trait.UNKNOWN_RELATION
-    if catalogue.touches_classified(facts):
+    if _holds(catalogue.touches_classified, facts, flow):
         yield Trait.TOUCHES_CLASSIFIED
-    if facts.verb is Verb.COPY_OUT and flow.is_tainted:
+    if facts.verb is Verb.COPY_OUT and flow.copies_classified(facts):
         yield Trait.CLASSIFIED_COPY
     if runs and flow.stores_classified(facts):
         yield Trait.CLASSIFIED_WRITE
     if flow.tells_classified:
         yield Trait.CLASSIFIED_PREDICATE
+    if flow.groups_classified:
+        yield Trait.CLASSIFIED_GROUPING
     if runs:
         yield from _key_traits(facts, catalogue, flow)
     if catalogue.has_classified and any(s.name == "row_security" and (s.value or "on").lower() not in _ON for s in facts.settings):
         yield Trait.ROW_SECURITY_OFF
+
+
+def _holds(question: Callable[[StatementFacts], bool], facts: StatementFacts, flow: Flow) -> bool:
+    """Whether something is true of a part: what is true of it by names must be true of the whole as the server understands it."""
+    return question(facts) and (flow.lineage is None or facts is flow.root or question(flow.root))
 
 
 def _key_traits(facts: StatementFacts, catalogue: Catalogue, flow: Flow) -> Iterator[Trait]:
@@ -158,12 +184,8 @@ class Pinned:
 @lru_cache(maxsize=8)
 def _without_trusted(pinned: Pinned, trusted: tuple[str, ...]) -> Catalogue:
     catalogue = pinned.catalogue
-    return Catalogue(
-        generation=catalogue.generation,
-        relations=catalogue.relations,
+    return replace(
+        catalogue,
         opaque_functions=frozenset(name for name in catalogue.opaque_functions if not is_any_match(trusted, name)),
         volatile_functions=frozenset(name for name in catalogue.volatile_functions if not is_any_match(trusted, name)),
-        opaque_operators=catalogue.opaque_operators,
-        opaque_casts=catalogue.opaque_casts,
-        notifying_functions=catalogue.notifying_functions,
     )

@@ -72,6 +72,11 @@ class Resolver:
                 pending.append(source)
         return False
 
+    def is_declared_none(self, place: Place) -> bool:
+        """Whether it was said expressly of a column that it has no class; to be asked after `classes`."""
+        explicit = self._explicit.get(place)
+        return explicit is not None and explicit[0] is None
+
     def _classify_table(self, relation: Relation) -> None:
         for column in relation.columns.values():
             self._found[relation.id, column.number] = self._own_class(relation, column)
@@ -150,7 +155,7 @@ class Resolver:
             found = self._class_of(column.origin)
             if found is not None:
                 return Classification(found.data_class, "view", f"comes from {self._name(column.origin)}")
-            return None if self._is_declared_none(column.origin) else own
+            return None if self.is_declared_none(column.origin) else own
         if tree.functions & self._opaque_functions:
             return Classification(DataClass.OPAQUE, "view", "the view calls a function of the database's own")
         if column.sources is not None:
@@ -174,10 +179,6 @@ class Resolver:
         if relation is None or relation_id in self._pending:
             return relation_id not in self._pending
         return any(self._found.get((relation_id, number)) is not None for number in relation.columns)
-
-    def _is_declared_none(self, place: Place) -> bool:
-        explicit = self._explicit.get(place)
-        return explicit is not None and explicit[0] is None
 
     def _name(self, place: Place) -> str:
         relation = self._relations[place[0]]

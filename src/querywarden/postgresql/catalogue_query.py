@@ -1,16 +1,22 @@
 """The catalogue queries: what is asked of a server's system catalogues, and the catalogue that the answers make.
 
-Every query works on PostgreSQL 15 to 18 for any role. The answers are rows of text. IMMUTABLE functions of extensions (of PostGIS,
-say), and all of some well-known ones, compute from their arguments alone and aren't opaque; all other functions that don't come
-with the server are.
+Every query works on PostgreSQL 15 to 18 for any role. The answers are rows of text. Functions that are the database's own are opaque.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from querywarden.model.catalogue import NO_KEYS, Catalogue, Classification, Column, DataClass, Keys, Relation
-from querywarden.postgresql.catalogue_classes import Comments, Generated, Place, Resolver
+from querywarden.postgresql.catalogue_classes import Comments, Explicit, Generated, Place, Resolver
+from querywarden.postgresql.catalogue_functions import (
+    BUILT_IN_QUERY,
+    FUNCTIONS_QUERY,
+    MEMBERS_GENERATION,
+    OPERATORS_QUERY,
+    functions_of,
+    operators_of,
+)
 from querywarden.postgresql.catalogue_keys import KEYS_GENERATION, KEYS_QUERY, keys_of
 from querywarden.postgresql.view_columns import ViewTree, parse_view
 
@@ -39,10 +45,14 @@ SELECT pg_catalog.concat_ws(':',
   (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_cast
     WHERE oid >= 16384),
   (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_extension),
+  (SELECT pg_catalog.concat_ws('-', count(*), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_type
+    WHERE oid >= 16384 AND typrelid = 0 AND typelem = 0),
+  (SELECT pg_catalog.concat_ws('-', count(*), max(oid::int8), sum(now.x - pg_catalog.age(xmin))) FROM pg_catalog.pg_policy),
+  {members},
   {keys})
 FROM (SELECT pg_catalog.age('3'::pg_catalog.xid)::int8 AS x) AS now
 """.strip()
-GENERATION_QUERY = _GENERATION.format(keys=KEYS_GENERATION)
+GENERATION_QUERY = _GENERATION.format(members=MEMBERS_GENERATION, keys=KEYS_GENERATION)
 """One row with one text that changes with every change of the schema that matters to a catalogue, temporary relations aside.
 
 The difference of two ages is a transaction id as a number, without the detour by its text.
@@ -57,7 +67,7 @@ WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname !~ '^pg_toast'
 _COLUMNS = """
 SELECT a.attrelid, a.attnum, a.attname,
   pg_catalog.format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, NULL),
-  CASE WHEN c.oid >= 16384 THEN pg_catalog.col_description(c.oid, a.attnum) END
+  CASE WHEN c.oid >= 16384 THEN pg_catalog.col_description(c.oid, a.attnum) END, a.attgenerated
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -71,20 +81,6 @@ WHERE r.oid >= 16384 AND r.rulename = '_RETURN' AND r.ev_type = '1'
 """.strip()
 
 _INHERITANCE = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
-
-# The pattern ":funcid 3036 |[{]NOTIFYSTMT " finds node trees that call pg_notify or hold a NOTIFY.
-_FUNCTIONS = """
-SELECT p.oid, p.proname, p.prokind, p.provolatile,
-  (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
-    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1),
-  p.prosrc ~* CASE WHEN l.lanname IN ('c', 'internal') THEN 'change_notif' ELSE 'notify' END
-  OR coalesce(p.prosqlbody::text ~ ':funcid 3036 |[{]NOTIFYSTMT ', false)
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-WHERE p.oid >= 16384
-""".strip()
-
-_OPERATORS = "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384"
 
 _CASTS = """
 SELECT t.typname, c.castfunc FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
@@ -109,17 +105,10 @@ WHERE a.attrelid >= 16384 AND a.attgenerated <> ''
 """.strip()
 
 CATALOGUE_QUERIES: tuple[str, ...] = (
-    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, _FUNCTIONS, _OPERATORS, _CASTS, _NOTIFYING_RULES, _GENERATED, KEYS_QUERY,
+    _RELATIONS, _COLUMNS, _VIEWS, _INHERITANCE, FUNCTIONS_QUERY, OPERATORS_QUERY, _CASTS, _NOTIFYING_RULES, _GENERATED, KEYS_QUERY,
+    BUILT_IN_QUERY,
 )  # fmt: skip
 """The queries whose answers, in this order, `build_catalogue` takes; run them in one repeatable read transaction."""
-
-_COMPUTING_EXTENSIONS = frozenset(
-    {
-        "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn", "ltree", "pgcrypto",
-        "pg_trgm", "seg", "unaccent", "uuid-ossp", "vector",
-    }
-)  # fmt: skip
-"""Extensions none of whose functions reads a relation, though some aren't IMMUTABLE (they draw random bytes, say)."""
 
 _KINDS = {"r": "table", "v": "view", "m": "materialized_view", "p": "partitioned_table", "f": "foreign_table"}
 
@@ -137,7 +126,8 @@ PolicyClasses = Callable[[str, str, str], PolicyClass | None]
 """What the policy says of a column (schema, relation, column); None where it says nothing."""
 
 
-def _silent(schema: str, relation: str, column: str) -> PolicyClass | None:
+def silent(schema: str, relation: str, column: str) -> PolicyClass | None:
+    """A policy that says nothing of any column."""
     return None
 
 
@@ -148,7 +138,7 @@ def _distrust(function: str) -> bool:
 def build_catalogue(
     generation: str,
     results: Sequence[Sequence[Row]],
-    policy: PolicyClasses = _silent,
+    policy: PolicyClasses = silent,
     is_trusted: Callable[[str], bool] = _distrust,
 ) -> Catalogue:
     """The catalogue that the answers to CATALOGUE_QUERIES make.
@@ -157,44 +147,48 @@ def build_catalogue(
     from its arguments alone.
     Raises: ValueError when there is another number of answers than queries.
     """
-    relations, columns, views, inheritance, functions, operators, casts, rules, generated, keys = _decoded(results)
-    opaque = {row[0]: row for row in functions if not _is_pure(row) and not is_trusted(row[1])}
+    if len(results) != len(CATALOGUE_QUERIES):
+        raise ValueError("a catalogue needs one answer for each of its queries")
+    relations, columns, views, inheritance, functions, operators, casts, rules, generated, keys = _decoded(results[:-1])
+    [(built_in_functions, built_in_operators)] = results[-1]
+    known_functions, own = functions_of(built_in_functions or b"", functions, is_trusted)
+    known_operators = operators_of(built_in_operators or b"", operators, own)
     comments: Comments = {(int(row[0]), int(row[1])): row[4] for row in columns if row[4]}
     trees: dict[int, ViewTree | None] = {int(row[0]): parse_view(row[1]) for row in views}
-    bare = _relations(relations, columns)
+    bare = bare_relations(relations, columns)
     children = [(int(row[0]), int(row[1])) for row in inheritance]
     resolver = Resolver(
         bare,
         comments,
         trees,
         children,
-        frozenset(int(oid) for oid in opaque),
-        _generated(generated),
-        lambda schema, relation, column: _said(policy(schema, relation, column)),
+        own,
+        generated_columns(generated),
+        lambda schema, relation, column: said(policy(schema, relation, column)),
     )
     classes = resolver.classes()
     found_keys = keys_of(bare, keys, children)
     return Catalogue(
         generation=generation,
         relations={
-            relation.id: _classified(relation, classes, resolver.reads_classified(relation.id), found_keys.get(relation.id, NO_KEYS))
-            for relation in bare.values()
+            relation.id: classified(relation, classes, resolver, found_keys.get(relation.id, NO_KEYS)) for relation in bare.values()
         },
-        opaque_functions=frozenset(row[1] for row in opaque.values()),
-        volatile_functions=frozenset(row[1] for row in opaque.values() if row[2] == "p" or row[3] == "v"),
-        opaque_operators=frozenset(row[0] for row in operators if row[1] in opaque),
-        opaque_casts=frozenset(row[0] for row in casts if row[1] in opaque),
+        opaque_functions=frozenset(known_functions[each].name for each in own),
+        volatile_functions=frozenset(known_functions[each].name for each in own if known_functions[each].is_volatile),
+        opaque_operators=frozenset(row[1] for row in operators if int(row[2]) in own),
+        opaque_casts=frozenset(row[0] for row in casts if int(row[1]) in own),
+        functions=known_functions,
+        operators=known_operators,
         notifying_functions=bool(rules) or any(row[5] == "t" for row in functions),
     )
 
 
 def _decoded(results: Sequence[Sequence[Row]]) -> list[list[tuple[str, ...]]]:
-    if len(results) != len(CATALOGUE_QUERIES):
-        raise ValueError("a catalogue needs one answer for each of its queries")
     return [[tuple("" if cell is None else cell.decode("utf-8", "replace") for cell in row) for row in rows] for rows in results]
 
 
-def _generated(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
+def generated_columns(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
+    """What each generated column is computed from: rows of its relation, its number, and the number of a column or the id of a function."""
     found: dict[Place, Generated] = {}
     for relation, number, source, function in rows:
         columns, functions = found.get((int(relation), int(number)), (frozenset(), frozenset()))
@@ -206,30 +200,36 @@ def _generated(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
     return found
 
 
-def _is_pure(function: tuple[str, ...]) -> bool:
-    _, _, kind, volatility, extension, _ = function
-    return kind != "p" and (extension in _COMPUTING_EXTENSIONS or (extension != "" and volatility == "i"))
-
-
-def _said(answer: PolicyClass | None) -> tuple[Classification | None] | None:
+def said(answer: PolicyClass | None) -> Explicit:
+    """What the policy says of a column, as the resolver of classes takes it."""
     if answer is None:
         return None
     return (None,) if answer.data_class is None else (Classification(answer.data_class, "policy"),)
 
 
-def _relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str, ...]]) -> dict[int, Relation]:
+def bare_relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str, ...]]) -> dict[int, Relation]:
+    """Relations without classes, by id, from the rows of the queries for relations and columns."""
     by_relation: dict[int, dict[int, Column]] = {}
-    for relation, number, name, type_name, _ in columns:
-        by_relation.setdefault(int(relation), {})[int(number)] = Column(int(number), name, type_name)
+    for relation, number, name, type_name, _, generated in columns:
+        by_relation.setdefault(int(relation), {})[int(number)] = Column(int(number), name, type_name, is_generated=generated != "")
     return {
         int(oid): Relation(int(oid), schema, name, _KINDS.get(kind, kind), by_relation.get(int(oid), {}))
         for oid, schema, name, kind in relations
     }
 
 
-def _classified(relation: Relation, classes: dict[tuple[int, int], Classification], reads_classified: bool, keys: Keys) -> Relation:
+def classified(relation: Relation, classes: Mapping[Place, Classification], resolver: Resolver, keys: Keys) -> Relation:
+    """A relation with the classes that a resolver has found."""
     columns = {
-        number: Column(number, column.name, column.type_name, classes.get((relation.id, number)))
+        number: Column(
+            number,
+            column.name,
+            column.type_name,
+            classes.get((relation.id, number)),
+            is_declared_none=resolver.is_declared_none((relation.id, number)),
+            is_generated=column.is_generated,
+        )
         for number, column in relation.columns.items()
     }
+    reads_classified = resolver.reads_classified(relation.id)
     return Relation(relation.id, relation.schema, relation.name, relation.kind, columns, reads_classified, keys)

@@ -13,13 +13,14 @@ from querywarden.model.facts import Analysis
 from querywarden.postgresql import extended_query, holds, simple_query
 from querywarden.postgresql.client_stream import Message, Oversize, Piece
 from querywarden.postgresql.dispositions import Disposition, Phase, disposition
-from querywarden.postgresql.error_response import ErrorFields
+from querywarden.postgresql.error_response import encode_fields
+from querywarden.postgresql.error_text import runs_own_code
 from querywarden.postgresql.framing import HEADER_BYTES, encode
+from querywarden.postgresql.hidden_exchange import SegmentFailed
 from querywarden.postgresql.judgement import judge_refused
 from querywarden.postgresql.judgement_wait import MustWait
 from querywarden.postgresql.messages.frontend import TERMINATE
 from querywarden.postgresql.outgoing import ToServer
-from querywarden.postgresql.planner import SegmentFailed
 from querywarden.postgresql.prepared import NotSettled, Portal
 from querywarden.postgresql.refusal import refusal_for
 from querywarden.postgresql.session_state import Ending, SessionState
@@ -87,22 +88,23 @@ class ClientMessages:
             except (MustWait, NotSettled):
                 break
             except SegmentFailed as failed:
-                self._fail_segment(failed.error)
+                self._fail_segment(failed)
             self._pending = None
             holds.leave(self._state)
         self.is_at_fault = False
 
-    def _fail_segment(self, error: ErrorFields) -> None:
+    def _fail_segment(self, failed: SegmentFailed) -> None:
         """A hidden exchange was the segment's to fail: the client gets its error where the message in front would have got one."""
         state = self._state
-        sqlstate = error.sqlstate.decode("ascii", "replace")
+        sqlstate = failed.error.sqlstate.decode("ascii", "replace")
         refusal = holds.cancelled(state)
         if refusal is None:
             sentence = "the server could not plan this statement"
             refusal = refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=sqlstate)
         judgement = judge_refused(state, "execute", 0, refusal)
         state.to_client.hold_until_safe(judgement.record)
-        state.to_client.send(refusal.error())
+        is_own = failed.shown is not None and not runs_own_code(failed.shown)
+        state.to_client.send(encode_fields(failed.shown) if failed.shown is not None and is_own else refusal.error())
         state.has_failed = True
         state.is_skipping = True
 

@@ -60,23 +60,39 @@ def undeterminable(state: SessionState, verdict: Verdict, facts: StatementFacts)
 def _judged(state: SessionState, facts: StatementFacts, estimate: Estimate | None) -> Verdict:
     catalogue = state.catalogue or NO_CATALOGUE
     is_blind = state.changes.is_opaque or state.changes.has_code
-    request = evaluate.Request(state.principal, state.context.database, facts, catalogue, is_blind, estimate, state.now)
+    request = evaluate.Request(state.principal, state.context.database, _as_meant(state, facts), catalogue, is_blind, estimate, state.now)
     judgement = evaluate.judge(state.context.policy(), request)
     properties = sorted({each.value for part in judgement.parts for each in part.part.properties})
     return Verdict(judgement.decision, judgement.wants_estimate, tuple(properties), None if estimate is None else estimate.rows)
 
 
+def _as_meant(state: SessionState, facts: StatementFacts) -> StatementFacts:
+    """A statement as it is judged.
+
+    pg_dump switches row-level security off, so as to get an error where rows would be missing from the dump: nobody sees more rows by that,
+    whoever calls himself pg_dump. From others it is refused as what it mostly is, an attempt.
+    """
+    if not state.is_dump or facts.verb is not Verb.SET:
+        return facts
+    return replace(facts, settings=tuple(change for change in facts.settings if change.name != "row_security"))
+
+
 def touches_classified(state: SessionState, shown: StatementFacts | None) -> bool:
     """Whether classified values may take part in a statement; errs towards yes."""
     catalogue = state.catalogue or NO_CATALOGUE
-    if shown is None or state.changes.is_opaque or state.changes.has_code:
+    if shown is None or (shown.flow is None and (state.changes.is_opaque or state.changes.has_code)):
         return catalogue.has_classified
     return catalogue.touches_classified(shown)
 
 
 def facts_for_masks(state: SessionState, shown: StatementFacts | None) -> StatementFacts | None:
     """The facts that the masks of a result follow, with an open schema change taken into account."""
-    if shown is None or shown.verb in (Verb.SHOW, Verb.EXPLAIN) or not (state.changes.is_opaque or state.changes.has_code):
+    if (
+        shown is None
+        or shown.flow is not None
+        or shown.verb in (Verb.SHOW, Verb.EXPLAIN)
+        or not (state.changes.is_opaque or state.changes.has_code)
+    ):
         return shown
     if state.changes.has_code:
         return None

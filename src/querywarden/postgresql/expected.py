@@ -61,6 +61,10 @@ class Execution:
     masked_cells: int = 0
     bytes_out: int = 0
     is_finished: bool = False
+    copies_out: bool = False
+    """The server has announced copy data."""
+    others_changes: int = 0
+    """How often other sessions had changed the schema when it was decided."""
     budget_caps: frozenset[ReasonCode] = frozenset()
     """Which caps of `allow`, by what is told where they end a result, are what a budget has left."""
 

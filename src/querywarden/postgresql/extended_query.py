@@ -18,6 +18,7 @@ from querywarden.postgresql.client_settings import note_settings
 from querywarden.postgresql.decisions import basis_of, decided, verdict_on
 from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import encode
+from querywarden.postgresql.guesses import values_of
 from querywarden.postgresql.holds import given_up, pass_hold
 from querywarden.postgresql.judgement import (
     Approved,
@@ -33,6 +34,7 @@ from querywarden.postgresql.judgement import (
     settle_catalogue,
     target_of,
     too_many_names,
+    understood,
 )
 from querywarden.postgresql.messages.frontend import (
     Describe,
@@ -98,9 +100,13 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
     text = message.statement
     decided_on = facts
     try:
-        decided_on = resolved(state, facts)[0]
+        decided_on = understood(state, 0, text, facts, _without_trailing_zeros(message.parameter_types), is_extended=True)[0]
     except KeyError:
         pass  # EXECUTE of a name that isn't there yet is judged when it runs.
+    cancelled = given_up(state, "parse", text)
+    if cancelled is not None:
+        refuse_extended(state, _PARSE, message.name, cancelled)
+        return
     verdict = verdict_on(state, decided_on)
     judgement = judge(state, "parse", Ruled(0, text, facts, facts, verdict))
     if judgement.refusal is not None:
@@ -147,7 +153,7 @@ def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) ->
         return None
     count = _parameter_count(rest)
     digest = hashlib.sha256(rest).digest() if is_whole else b""
-    portal = Portal(prepared, count, digest, bound_at=state.statements)
+    portal = Portal(prepared, count, digest, values_of(body) if is_whole else 0, bound_at=state.statements, bound_names=state.names.epoch)
     if is_whole and prepared.may_wait:
         portal.arguments = decode_bind(body)
     if portal.runs_by_name and prepared.facts is not None:
@@ -216,7 +222,7 @@ def admit_execute(state: SessionState, body: bytes) -> None:
         state.queue(ToServer(encode_describe(Describe(b"P", message.portal)), Housekeeping.DESCRIBE, entry=hidden))
     entry = Expected(Awaited.EXECUTE, [execution], portal=portal, prepared=prepared)
     entry.changes_schema = state.note_schema_change(execution.facts)
-    state.names_made.note(execution.facts)
+    state.note_admitted(execution.facts)
     entry.takes_copy_data = execution.facts.verb is Verb.COPY_IN and execution.facts.is_from_stdin
     if entry.takes_copy_data:
         state.copy_execute = entry
@@ -245,7 +251,7 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
             refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, "Bind it again.", sqlstate="0A000")
             return judge_refused(state, "execute", len(prepared.text), refusal), None
     try:
-        whole, shown = resolved(state, facts)
+        whole, shown = _understood_as_bound(state, portal, prepared, facts)
     except KeyError as unknown:
         what = f'prepared statement "{unknown.args[0]}" does not exist'
         refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
@@ -274,6 +280,15 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
             approved = answer
             portal.approved = approved.going_on()
     return judge(state, "execute", ruled, prepared=prepared, portal=portal, approved=approved), ruled
+
+
+def _understood_as_bound(
+    state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts
+) -> tuple[StatementFacts, StatementFacts | None]:
+    """A portal's statement with its data flow: what the names meant when it was bound. The server can't be asked about another time."""
+    if portal.bound_names == state.names.epoch:
+        portal.understood = understood(state, 0, prepared.text, facts, prepared.declared_types, is_extended=True)
+    return portal.understood if portal.understood is not None else resolved(state, facts)
 
 
 def admit_close(state: SessionState, body: bytes) -> None:

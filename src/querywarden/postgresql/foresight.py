@@ -56,6 +56,11 @@ class Before:
             if part.verb in _BRINGS_ROWS and part.values_rows is None:
                 self._filled.update(name.name for name in part.writes)
 
+    @property
+    def leaves_names(self) -> bool:
+        """Whether the next statement's names mean what they would without those before it."""
+        return not self._is_everything
+
     def leaves(self, facts: StatementFacts) -> bool:
         """Whether a statement means and touches what it would have without those before it."""
         return not self._is_everything and self._filled.isdisjoint(name.name for name in facts.reads | facts.writes)

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from querywarden.gate.gate import Act
 from querywarden.model.decision import ApprovalTerms
-from querywarden.postgresql.probe import Probe
+from querywarden.model.facts import StatementFacts
+from querywarden.postgresql.probe import Probe, Step
 from querywarden.session.inputs import ApprovalOpened, ApprovalSettled, ApprovalUnavailable
 
 
@@ -26,6 +27,19 @@ class Withdrawal(StrEnum):
     ACCESS_ENDED = "access_ended"
     POLICY_CHANGED = "policy_changed"
     TRANSACTION_OVER = "transaction_over"
+
+
+class Asked(StrEnum):
+    """What the hidden exchange under way is about."""
+
+    NAMES = "names"
+    """What names mean now."""
+    TREE = "tree"
+    """What the server understands of a statement."""
+    BODIES = "bodies"
+    """The same of the functions that it calls."""
+    PLAN = "plan"
+    """What its planner expects, or its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,20 @@ class Front:
     is_in_segment: bool
     has_flushed: bool = False
     probe: Probe | None = None
+    asked: Asked | None = None
+    """What `probe` is about."""
+    epoch: int = 0
+    """The schema changes of all sessions when the server was asked what it understands."""
+    attempts: int = 0
+    tree: str | None = None
+    """The tree of the statement whose functions the server is asked about. Secrets: it holds the statement's literals."""
+    wanted: frozenset[int] = frozenset()
+    bodies: Sequence[tuple[int, Step]] = ()
+    """The functions whose bodies are wanted, and the steps that ask about those of them that can be asked about."""
+    flowing: dict[int, StatementFacts] = field(default_factory=dict)
+    """The facts of its statements with their data flow, by their place, once the server was asked."""
+    unanswered: set[int] = field(default_factory=set)
+    """Places of statements about which the server has said nothing that could be remembered."""
     has_settings: bool = False
     idle_limit: IdleLimit | None = None
     name_space: str | None = None

@@ -19,11 +19,12 @@ from querywarden.model.decision import ApprovalTerms, Hold, WaitMode, combined
 from querywarden.model.facts import Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.postgresql import hold_texts
-from querywarden.postgresql.front import Front, OpenHold, Withdrawal
+from querywarden.postgresql.front import Asked, Front, OpenHold, Withdrawal
+from querywarden.postgresql.hidden_exchange import settle_before
 from querywarden.postgresql.judgement import Approved, Judgement, Ruled, consequences_of_hold, judge_refused, log_refusal, record_of
 from querywarden.postgresql.judgement_wait import MustWait
 from querywarden.postgresql.parameter_texts import parameter_texts
-from querywarden.postgresql.planner import ask_settings, plan_of, settle_before
+from querywarden.postgresql.planner import ask_settings, plan_of
 from querywarden.postgresql.prepared import Portal
 from querywarden.postgresql.refusal import Refusal, refusal_for
 from querywarden.postgresql.session_state import SessionState
@@ -292,14 +293,14 @@ def withdraw(state: SessionState, cause: Withdrawal) -> bool:
 def cancel_probe(state: SessionState) -> bool:
     """The client gives up a message while the server is asked about it: it is refused once the server has answered.
 
-    Returns: whether the server is to be told as well. In the client's own segment it works for the client, and has no time-out of ours;
-    elsewhere a cancel might hit the end of the exchange.
+    Returns: whether the server is to be told as well: where it may have to wait for locks without a time-out of ours. A plan comes within
+    that, and a cancel might hit the end of the exchange.
     """
     front = state.front
     if front is None or front.probe is None:
         return False
     front.withdrawn = Withdrawal.CANCELLED
-    return front.probe.is_in_segment
+    return front.probe.is_in_segment or front.asked is not Asked.PLAN
 
 
 def _withdraw(state: SessionState, front: Front, cause: Withdrawal) -> None:

@@ -21,6 +21,7 @@ from querywarden.postgresql.judgement_wait import MustWait
 from querywarden.postgresql.prepared import Portal, Prepared
 from querywarden.postgresql.refusal import Refusal, refusal_for, refusal_of, refusal_of_text
 from querywarden.postgresql.session_state import SessionState
+from querywarden.postgresql.statement_flow import with_flow
 from querywarden.postgresql.verdicts import Consequences, Verdict
 from querywarden.session.effects import Analyse, Durability, Spend
 
@@ -186,6 +187,33 @@ def resolved(state: SessionState, facts: StatementFacts) -> tuple[StatementFacts
     return whole, whole
 
 
+def understood(
+    state: SessionState,
+    index: int,
+    text: bytes,
+    facts: StatementFacts,
+    types: tuple[int, ...] = (),
+    *,
+    is_extended: bool = False,
+    may_ask: bool = True,
+) -> tuple[StatementFacts, StatementFacts | None]:
+    """The same as `resolved`, with the data flow of the statement, or of what it runs by name, where the server can tell it.
+
+    Raises: NotSettled, KeyError and MustWait as that and `with_flow` do.
+    """
+    whole, shown = resolved(state, facts)
+    if facts.verb is Verb.EXECUTE and shown is not None:
+        prepared = state.registry.statement((facts.subject_name or "").encode())
+        if prepared is None or prepared.facts is not shown or (state.catalogue or NO_CATALOGUE).is_opaque(facts):
+            return whole, shown
+        types = prepared.declared_types
+        holder = Verb.PREPARE if prepared.is_of_sql else None
+        flowing = with_flow(state, index, prepared.text, shown, types, holder=holder, is_extended=is_extended, may_ask=may_ask)
+        return (whole, shown) if flowing.flow is None else (replace(whole, flow=flowing.flow), flowing)
+    flowing = with_flow(state, index, text, whole, types, is_extended=is_extended, may_ask=may_ask)
+    return flowing, flowing if shown is whole else shown
+
+
 def _with_body(facts: StatementFacts, body: StatementFacts) -> StatementFacts:
     return replace(
         facts,
@@ -222,7 +250,8 @@ def judge(
     """
     act = None if approved is None else approved.acts.get(ruled.index)
     goes_on = None if approved is None else approved.goes_on
-    decision, caps = _settled(state, stage, ruled, act is not None or goes_on is not None)
+    values = 0 if portal is None else portal.values
+    decision, caps = _settled(state, stage, ruled, act is not None or goes_on is not None, values)
     audit_id = state.new_audit_id()
     held_id = goes_on if act is None else act.audit_id
     if act is None:
@@ -248,11 +277,12 @@ def judge(
         return Judgement(act, record, refusal=refusal_of(decision, audit_id))
     if state.has_budgets and stage != "parse":
         state.effects.append(Spend(statements=1))
-    execution = Execution(act, ruled.facts, ruled.shown, decision, durability, found.touches, state.now, prepared, portal, budget_caps=caps)
+    execution = Execution(act, ruled.facts, ruled.shown, decision, durability, found.touches, state.now, prepared, portal)
+    execution.others_changes, execution.budget_caps = state.others_changes, caps
     return Judgement(act, record, execution=execution)
 
 
-def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool) -> tuple[Allow | Deny, frozenset[ReasonCode]]:
+def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool, values: int) -> tuple[Allow | Deny, frozenset[ReasonCode]]:
     """What a statement is released or refused with, its principal's budgets taken into account, and which caps come from these."""
     decision = ruled.decision
     if isinstance(decision, Hold):
@@ -264,7 +294,7 @@ def _settled(state: SessionState, stage: Stage, ruled: Ruled, is_approved: bool)
         decision = Allow(decision.rule)
     if isinstance(decision, Deny) or stage == "parse":
         return decision, frozenset()
-    return under_budget(state, ruled.facts, decision)
+    return under_budget(state, ruled.facts, decision, values)
 
 
 def record_of(

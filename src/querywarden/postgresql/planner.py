@@ -13,55 +13,23 @@ from collections.abc import Sequence
 
 import orjson
 
-from querywarden.gate.permit import Housekeeping
 from querywarden.model.facts import StatementFacts, Verb
-from querywarden.postgresql.error_response import ErrorFields
-from querywarden.postgresql.expected import Awaited, Expected
-from querywarden.postgresql.framing import encode
-from querywarden.postgresql.front import Front, IdleLimit, Planned
-from querywarden.postgresql.judgement_wait import MustWait
+from querywarden.postgresql.front import Asked, Front, IdleLimit, Planned
+from querywarden.postgresql.hidden_exchange import answered, ask, closing, fail_segment, limited_opening, settle_before
 from querywarden.postgresql.name_space import name_space_step
-from querywarden.postgresql.outgoing import ToServer
 from querywarden.postgresql.prepared import Portal
 from querywarden.postgresql.probe import Answer, Probe, Step
 from querywarden.postgresql.session_state import IDLE, SessionState
 
-SECONDS_MAX = 2
-"""The server's time for one plan; planning takes milliseconds, hundreds of partitions some more."""
+ROWS_MAX = 10**15
+"""An estimate above this says no more than that, and stays a number that every reader of the log can hold."""
 PLAN_CHARACTERS_MAX = 64 * 1024
 """A plan longer than this is not shown to approvers; its estimate counts all the same."""
 
 _EXPLAINABLE = frozenset({Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE, Verb.EXECUTE, Verb.DECLARE})
-_SAVEPOINT = b"querywarden_probe"
 _TRANSACTION_TIMEOUT_SINCE = 17
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?")
 _UNIT_SECONDS = {None: 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-class SegmentFailed(Exception):
-    """A hidden exchange in the client's own segment has ended with an error: the server skips to the next Sync. Secrets: its text."""
-
-    def __init__(self, error: ErrorFields) -> None:
-        super().__init__(error.sqlstate.decode("ascii", "replace"))
-        self.error = error
-
-
-def settle_before(state: SessionState, has_segment: bool) -> Front:
-    """The message in front, once everything before it has been answered.
-
-    Args: `has_segment`: it belongs to a segment of extended queries, whose messages wait with it where that can be.
-    Raises: MustWait.
-    """
-    front = state.front
-    if front is None:
-        is_begun = state.is_mid_segment and not (has_segment and state.to_server.keep_back(state.registry.segment))
-        front = state.front = Front(is_in_segment=is_begun)
-    if front.is_in_segment and not front.has_flushed:
-        front.has_flushed = True
-        state.queue(ToServer(encode(b"H", b""), Housekeeping.FLUSH))
-    if not state.to_server.is_quiet or len(state.expected) > state.to_server.kept_entries:
-        raise MustWait
-    return front
 
 
 def plan_of(state: SessionState, index: int, text: bytes, facts: StatementFacts, portal: Portal | None) -> Planned:
@@ -78,11 +46,16 @@ def plan_of(state: SessionState, index: int, text: bytes, facts: StatementFacts,
         found = front.planned[index] = Planned()
         return found
     if front.probe is None:
-        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe([*_opening(state), step, *_closing(state)]))
-    probe = _answered(state, front)
-    found = front.planned[index] = planned(probe.answers[0 if front.is_in_segment else len(_opening(state))])
+        ask(
+            state,
+            front,
+            Probe([step], True) if front.is_in_segment else Probe([*limited_opening(state), step, *closing(state)]),
+            Asked.PLAN,
+        )
+    probe = answered(state, front)
+    found = front.planned[index] = planned(probe.answers[0 if front.is_in_segment else len(limited_opening(state))])
     if front.is_in_segment:
-        _fail_segment(probe)
+        fail_segment(probe)
     return found
 
 
@@ -97,56 +70,17 @@ def ask_settings(state: SessionState, front: Front, held: Sequence[StatementFact
         step = name_space_step(held)
         shows = [Step(b"SHOW " + name.encode()) for name in _settings(state)]
         # What may fail comes last.
-        steps = [*_opening(state), *shows, step, *_closing(state)]
-        _ask(state, front, Probe([step], True) if front.is_in_segment else Probe(steps))
-    probe = _answered(state, front)
+        steps = [*limited_opening(state), *shows, step, *closing(state)]
+        ask(state, front, Probe([step], True) if front.is_in_segment else Probe(steps), Asked.PLAN)
+    probe = answered(state, front)
     front.has_settings = True
     if front.is_in_segment:
-        _fail_segment(probe)
+        fail_segment(probe)
         front.name_space = probe.answers[0].text()
     else:
-        answers = probe.answers[len(_opening(state)) :]
+        answers = probe.answers[len(limited_opening(state)) :]
         front.idle_limit = _idle_limit(state, answers)
         front.name_space = answers[len(_settings(state))].text()
-
-
-def _answered(state: SessionState, front: Front) -> Probe:
-    """The exchange under way, once the server has answered all of it and is where it was before.
-
-    Something from outside may have disturbed it (an administrator's cancel). Then an open transaction of the client's has failed, and one
-    of our own is ended now.
-
-    Raises: MustWait.
-    """
-    probe = front.probe
-    assert probe is not None
-    if probe.is_done < len(probe.answers):
-        raise MustWait
-    front.probe = None
-    if probe.is_in_segment:
-        return probe
-    disturbed = probe if probe.disturbed is None else probe.disturbed
-    if state.transaction == IDLE and probe.status != IDLE:
-        _ask(state, front, Probe([Step(b"ROLLBACK")], disturbed=disturbed))
-    if probe.status != state.transaction:
-        state.transaction = probe.status
-        state.has_failed = True
-    return disturbed
-
-
-def _fail_segment(probe: Probe) -> None:
-    """In a segment an error of ours is the segment's: the server skips to the next Sync now."""
-    error = probe.answers[0].error
-    if error is not None:
-        raise SegmentFailed(error)
-
-
-def _ask(state: SessionState, front: Front, probe: Probe) -> None:
-    front.probe = probe
-    entry = Expected(Awaited.PROBE, probe=probe)
-    state.expected.add_before(entry, state.to_server.kept_entries)
-    state.to_server.add_before_kept(ToServer(probe.data, Housekeeping.ESTIMATE, entry=entry))
-    raise MustWait
 
 
 def explain_step(text: bytes, facts: StatementFacts, portal: Portal | None) -> Step | None:
@@ -176,27 +110,11 @@ def _runs_arguments(state: SessionState, text: bytes, facts: StatementFacts, por
     return bool(own.functions or own.operators or own.cast_types)
 
 
-# The steps around a question.
-
-
-def _opening(state: SessionState) -> list[Step]:
-    timeout = Step(b"SET LOCAL statement_timeout = '%ds'" % SECONDS_MAX)
-    if state.transaction == IDLE:
-        return [Step(b"BEGIN READ ONLY"), timeout]
-    return [Step(b"SAVEPOINT " + _SAVEPOINT), Step(b"SET LOCAL transaction_read_only = on"), timeout]
-
-
 def _settings(state: SessionState) -> list[str]:
     if state.transaction == IDLE:
         return ["idle_session_timeout"]
     names = ["idle_in_transaction_session_timeout"]
     return [*names, "transaction_timeout"] if state.server_major >= _TRANSACTION_TIMEOUT_SINCE else names
-
-
-def _closing(state: SessionState) -> list[Step]:
-    if state.transaction == IDLE:
-        return [Step(b"ROLLBACK")]
-    return [Step(b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT), Step(b"RELEASE SAVEPOINT " + _SAVEPOINT)]
 
 
 def _idle_limit(state: SessionState, answers: list[Answer]) -> IdleLimit | None:
@@ -223,8 +141,8 @@ def planned(answer: Answer) -> Planned:
     try:
         # A rule of a rewritten table adds statements; of those that aren't planned, such as NOTIFY, there is only the name.
         plans = [each["Plan"] for each in orjson.loads(text) if isinstance(each, dict) and "Plan" in each]
-        rows = max(map(rows_of, plans))
-    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError):
+        rows = min(max(map(rows_of, plans)), ROWS_MAX)
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return Planned()
     return Planned(rows, text if len(text) <= PLAN_CHARACTERS_MAX else None)
 
@@ -253,4 +171,4 @@ def _children(node: dict[str, object]) -> list[object]:
 
 def _number(node: dict[str, object]) -> int:
     rows = node.get("Plan Rows", 0)
-    return int(rows) if isinstance(rows, (int, float)) else 0
+    return min(int(rows), ROWS_MAX) if isinstance(rows, (int, float)) else 0

@@ -54,6 +54,8 @@ class Portal:
     prepared: Prepared | None
     parameters: int = 0
     parameters_commitment: bytes = b""
+    values: int = 0
+    """How many values its parameters hold, the elements of arrays one by one; 0 for a few."""
     arguments: Bind | None = None
     """Its parameters, where they may be needed for an estimate or an approver. Secrets: they are the client's own values."""
     is_held: bool = False
@@ -69,6 +71,10 @@ class Portal:
     """For a portal over EXECUTE or FETCH: what the name in it meant when the portal was bound, which is when its columns were settled."""
     approved: Any = None
     """The `judgement.Approved` that it was released on, which lets it go on where its rows are fetched in portions."""
+    understood: tuple[StatementFacts, StatementFacts | None] | None = None
+    """Its statement with its data flow, and what its rows follow, as they were when it was executed first: its plan stays the same."""
+    bound_names: int = 0
+    """How often the name space may have moved when it was bound."""
     bound_at: int = 0
     """Statements of the session that were permitted before it was bound."""
 

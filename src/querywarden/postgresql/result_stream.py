@@ -12,8 +12,9 @@ from querywarden.postgresql.expected import Execution
 from querywarden.postgresql.limited_rows import NOTHING_TAKEN, LimitedRows, Taken, is_limited
 from querywarden.postgresql.prepared import Portal
 from querywarden.postgresql.refusal import Refusal
+from querywarden.postgresql.result_copy import begin_copy_masked
 from querywarden.postgresql.row_errors import CapReached, RowTooLarge
-from querywarden.postgresql.row_limits import notice_of_time, refusal_of_size, refusal_of_time
+from querywarden.postgresql.row_limits import notice_of_time, refusal_of_schema_change, refusal_of_size, refusal_of_time
 from querywarden.postgresql.row_plan import plan_rows
 from querywarden.postgresql.rows import relay_rows
 from querywarden.postgresql.runs_of_rows import copy_run
@@ -80,7 +81,9 @@ class ResultStream:
         return self._pass_on(data, position, stop, execution, rows)
 
     def copied(self, data: memoryview, position: int, end: int, execution: Execution) -> int:
-        """Take the run of copy data that begins here."""
+        """Take the run of copy data that begins here. Raises: PeerViolation where the server hasn't said that they begin."""
+        if not execution.copies_out:
+            raise PeerViolation("the server sent copy data that it had not announced")
         if execution.masker is not None and not self.is_muted:
             return self.masked(data, position, end, execution)
         stop, rows, self.left = copy_run(data, position, end, self._state.context.limits.server_message_bytes_max)
@@ -119,6 +122,8 @@ class ResultStream:
         Raises: UnknownRelation when a newer catalogue may know more.
         """
         state = self._state
+        if self._is_overtaken(execution):
+            self._end(execution, refusal_of_schema_change(execution))
         plan = execution.row_plan = plan_rows(state, body, execution, self.tried)
         masker = plan.masker(state)
         execution.masker = masker
@@ -131,10 +136,24 @@ class ResultStream:
         if isinstance(described, bytes):
             self.plan(described, execution)
 
-    def begin_copy(self, execution: Execution) -> None:
-        """The server begins to send copy data."""
-        if is_limited(self._state, execution):
-            execution.masker = LimitedRows(self._state, execution, None, 0, NOTHING_TAKEN, is_copy=True)
+    def begin_copy(self, execution: Execution, body: bytes) -> None:
+        """The server begins to send copy data, as its CopyOutResponse says.
+
+        Raises: UnknownRelation when a newer catalogue may know more.
+        """
+        begun = begin_copy_masked(self._state, execution, body, self.tried)
+        execution.copies_out = True
+        if self._is_overtaken(execution):
+            begun = refusal_of_schema_change(execution)
+        if isinstance(begun, Refusal):
+            self._end(execution, begun)
+        else:
+            execution.masker = begun
+
+    def _is_overtaken(self, execution: Execution) -> bool:
+        """Whether another session has changed the schema since the data flow of a statement was understood."""
+        shown = execution.shown
+        return shown is not None and shown.flow is not None and execution.others_changes != self._state.others_changes
 
     # Portals that are taken in pieces
 

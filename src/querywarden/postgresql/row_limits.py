@@ -59,6 +59,16 @@ def refusal_of_size(execution: Execution, bytes_max: int) -> Refusal:
     )
 
 
+def refusal_of_schema_change(execution: Execution) -> Refusal:
+    """What the client is told whose statement was decided before another session changed the schema, and whose rows come after it."""
+    return refusal_for(
+        ReasonCode.SCHEMA_MOVED,
+        execution.act.audit_id,
+        "the schema was changed by another session while the statement waited, so that its rows may be others than were decided on",
+        "Run the statement again.",
+    )
+
+
 def notice_of_rows(rows: int, rows_max: int, why: str) -> bytes:
     """The NoticeResponse for a result that has come near to its rows."""
     return _notice(f"{rows} of at most {rows_max} rows have been returned", f"The result ends with an error after {rows_max} rows", why)

@@ -15,6 +15,7 @@ from querywarden.postgresql.expected import Awaited, Execution, Expected
 from querywarden.postgresql.framing import HEADER_BYTES, encode, read_header
 from querywarden.postgresql.messages.backend import decode_command_complete, decode_parameter_description, decode_ready_for_query
 from querywarden.postgresql.probe import Probe
+from querywarden.postgresql.result_copy import end_copy
 from querywarden.postgresql.result_stream import ResultStream
 from querywarden.postgresql.row_plan import STALE, UnknownRelation
 from querywarden.postgresql.runs_of_rows import TRAILER_LENGTH
@@ -278,7 +279,9 @@ class ServerAnswers:
             entry.takes_copy_now = True
             entry.syncs_in_copy = []
         elif kind == 0x48:
-            self._result.begin_copy(entry.execution)
+            self._result.begin_copy(entry.execution, body)
+        elif kind == 0x63:
+            end_copy(entry.execution.masker)
         self._send(encode(bytes((kind,)), body))
 
     def _error(self, body: bytes) -> None:
@@ -328,9 +331,13 @@ class ServerAnswers:
         state.has_failed = False
         state.transaction_touches = False
         self._result.forget_portals()
+        state.names.transaction_ended()
+        state.has_run_code &= bool(state.expected)
+        if state.changes.has_schema:
+            state.schema_changes()
         if state.changes.has_any:
             state.changes.is_stale = True
             state.changes.count += 1
             state.effects.append(SchemaChanged())
         if not any(entry.changes_schema for entry in state.expected.entries):
-            state.changes.is_opaque = state.changes.has_code = state.changes.has_any = False
+            state.changes.is_opaque = state.changes.has_code = state.changes.has_any = state.changes.has_schema = False

@@ -12,6 +12,7 @@ from querywarden.model.limits import Limits
 from querywarden.model.principal import Principal
 from querywarden.model.resource import Database
 from querywarden.policy.language import Policy
+from querywarden.postgresql.data_flows import DataFlows
 from querywarden.postgresql.login import Established, LoginSettings, Peer
 from querywarden.session.budget import BudgetLeft
 from querywarden.session.effects import Durability
@@ -54,6 +55,8 @@ class StatementContext:
     """The same for agents."""
     notice_seconds: float = 30.0
     """How often a waiting client is told again."""
+    flows: DataFlows = field(default_factory=DataFlows)
+    """What the server has said of texts, shared by the sessions of the database."""
     budget: Callable[[float], BudgetLeft | None] = _no_budget
     """What the principal's budgets have left at a time; None where it has none."""
 

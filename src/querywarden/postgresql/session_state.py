@@ -12,11 +12,13 @@ from querywarden.model.decision import WaitMode
 from querywarden.model.facts import Analysis, Hazard, StatementFacts, Verb
 from querywarden.model.principal import Principal
 from querywarden.model.resource import FunctionName, RelationName
+from querywarden.policy.properties import is_temporary
 from querywarden.postgresql.analysis.functions import is_built_in
 from querywarden.postgresql.client_stream import ClientStream
 from querywarden.postgresql.expected import Expected, ExpectedAnswers
 from querywarden.postgresql.foresight import NamesMade
 from querywarden.postgresql.front import Front
+from querywarden.postgresql.name_resolution import NameResolution
 from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
 from querywarden.postgresql.prepared import Registry
 from querywarden.postgresql.session_context import StatementContext
@@ -40,13 +42,15 @@ _CODE_OBJECTS = frozenset({"function", "procedure", "routine", "aggregate", "ope
 class OpenChanges:
     """Schema changes that others can't see yet: of a transaction that is open, or of one that has just ended.
 
-    `is_opaque`: names may mean something else than in the catalogue. `has_code`: functions or operators may have been made.
-    `is_stale`: they are committed, and the catalogue is older than they are.
+    `is_opaque`: names may mean something else than in the catalogue. `has_code`: functions or operators may have been made. `has_schema`:
+    some of them are statements that change the schema, of more than temporary tables. `is_stale`: they are committed, and the catalogue is
+    older than they are.
     """
 
     is_opaque: bool = False
     has_code: bool = False
     has_any: bool = False
+    has_schema: bool = False
     is_stale: bool = False
     count: int = 0
     count_asked: int = 0
@@ -88,6 +92,17 @@ class SessionState:
     to_client: ClientQueue = field(default_factory=ClientQueue)
     changes: OpenChanges = field(default_factory=OpenChanges)
     names_made: NamesMade = field(default_factory=NamesMade)
+    names: NameResolution = field(default_factory=NameResolution)
+    is_dump: bool = False
+    """The client has introduced itself as pg_dump."""
+    own_settings: set[str] = field(default_factory=set)
+    """Settings that the client has changed by a statement of its own, in lower case."""
+    told_settings: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """Reported settings with the values that the client has been told."""
+    has_run_code: bool = False
+    """Code of the database's own may have run since the last transaction ended: called, or by a trigger."""
+    own_changes: int = 0
+    """How many of the changes that `context.flows` counts are this session's."""
     effects: list[Effect] = field(default_factory=list)
     now: float = 0.0
     transaction: bytes = IDLE
@@ -113,6 +128,8 @@ class SessionState:
     tried_names: set[RelationName] = field(default_factory=set)
     tried_functions: set[FunctionName] = field(default_factory=set)
     """Names for which a newer catalogue was asked for in vain."""
+    tried_ids: set[int] = field(default_factory=set)
+    """Relations and functions of data flows for which it was."""
     awaits_catalogue: bool = False
     catalogue_failure: str | None = None
     analyses: dict[bytes, Analysis] = field(default_factory=dict)
@@ -206,6 +223,27 @@ class SessionState:
         verdicts.rest_on(policy, policy.phase(self.now), self.principal, self.catalogue, changes.is_opaque, changes.has_code)
         return verdicts
 
+    @property
+    def others_changes(self) -> int:
+        """How often other sessions have changed the schema: what was understood before holds only as long as this is the same."""
+        return self.context.flows.epoch - self.own_changes
+
+    def note_admitted(self, facts: StatementFacts) -> None:
+        """Note what a statement that is admitted now may change of what other statements mean, here and in other sessions."""
+        self.names_made.note(facts)
+        catalogue = self.catalogue or Catalogue(generation="none", relations={})
+        self.names.note(facts, catalogue)
+        self.own_settings.update(change.name.lower() for change in facts.settings)
+        self.has_run_code |= facts.changes_data or catalogue.is_opaque(facts)
+        if _changes_schema(facts) and not is_temporary(facts):
+            self.changes.has_schema = True
+            self.schema_changes()
+
+    def schema_changes(self) -> None:
+        """This session changes the schema."""
+        self.own_changes += 1
+        self.context.flows.schema_changes()
+
     def note_schema_change(self, facts: StatementFacts) -> bool:
         """Note what a statement that is admitted now may change.
 
@@ -225,3 +263,7 @@ class SessionState:
         if kind in _CODE_OBJECTS or kind == "extension":
             self.changes.has_code = True
         return True
+
+
+def _changes_schema(facts: StatementFacts) -> bool:
+    return facts.verb in _CHANGES_SCHEMA or Hazard.SCHEMA_CHANGE in facts.hazards or any(map(_changes_schema, facts.children))

@@ -27,9 +27,9 @@ from querywarden.postgresql.judgement import (
     judge_unanalysable,
     log_refusal,
     renamed_since,
-    resolved,
     settle_catalogue,
     too_many_names,
+    understood,
 )
 from querywarden.postgresql.messages.frontend import Query, decode_query, encode_query
 from querywarden.postgresql.outgoing import ToServer
@@ -106,7 +106,7 @@ def _release(state: SessionState, text: bytes, statements: list[Ruled], approved
         execution.definitions = names_of(state, ruled)
         opened.extend(execution.definitions)
         entry.changes_schema |= state.note_schema_change(ruled.facts)
-        state.names_made.note(ruled.facts)
+        state.note_admitted(ruled.facts)
         entry.takes_copy_data |= ruled.facts.verb is Verb.COPY_IN and ruled.facts.is_from_stdin
         note_settings(state, ruled.facts)
     entry.executions = [judgement.execution for judgement in judgements if judgement.execution is not None]
@@ -131,14 +131,16 @@ def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts
     Raises: MustWait or NotSettled.
     """
     if len(statements) == 1:
-        found = _ruled_or_refused(state, 0, text, statements[0])
+        found = _ruled_or_refused(state, 0, text, statements[0], may_ask=True)
         return found if isinstance(found, Judgement) else [_with_estimate(state, found)]
     opened: list[Definition] = []
     marks = state.changes.marks
     ruled: list[Ruled] = []
+    before = Before()
     try:
         for index, facts in enumerate(statements):
-            found = _ruled_or_refused(state, index, text[facts.start : facts.end], facts)
+            found = _ruled_or_refused(state, index, text[facts.start : facts.end], facts, may_ask=before.leaves_names)
+            before.add(facts, state.catalogue or NO_CATALOGUE)
             if isinstance(found, Judgement):
                 return found
             ruled.append(found)
@@ -171,12 +173,12 @@ def _with_estimate(state: SessionState, ruled: Ruled) -> Ruled:
     return ruled if verdict is ruled.verdict else replace(ruled, verdict=verdict)
 
 
-def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: StatementFacts) -> Ruled | Judgement:
+def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: StatementFacts, *, may_ask: bool) -> Ruled | Judgement:
     excess = too_many_names(state, facts)
     if excess is not None:
         return judge_refused(state, "simple", len(text), excess, text)
     try:
-        whole, shown = resolved(state, facts)
+        whole, shown = understood(state, index, text, facts, may_ask=may_ask)
     except KeyError as unknown:
         name = str(unknown.args[0])
         refusal = refusal_for(
@@ -203,7 +205,7 @@ def names_of(state: SessionState, ruled: Ruled) -> list[Definition]:
     if facts.verb is Verb.PREPARE and facts.children:
         return [registry.define(False, name, Prepared(ruled.text, facts.children[0], is_of_sql=True, names_at=state.names_made.now))]
     if facts.verb is Verb.DECLARE and facts.children:
-        body = Prepared(ruled.text, facts.children[0], is_of_sql=True)
+        body = Prepared(ruled.text, replace(facts.children[0], flow=facts.flow), is_of_sql=True)
         return [registry.define(True, name, Portal(body, is_held=facts.cursor_is_held))]
     if facts.verb is Verb.DEALLOCATE and facts.subject_name is not None:
         return [registry.define(False, name, None)]

@@ -68,6 +68,8 @@ class StatementPhase:
         self._state.hold_mode = self._state.hold_mode_at_start = established.hold_mode
         self._state.reason = self._state.reason_at_start = established.reason
         self._state.server_major = major_version(established.parameters)
+        self._state.is_dump = established.application_name == "pg_dump"
+        self._state.told_settings = {(name.encode(), value.encode()) for name, value in established.parameters.items()}
         key = established.server_key
         self._server_key = None if key is None else (key.process_id, key.key)
         self._answers = ServerAnswers(self._state, self._server_key)
@@ -155,6 +157,7 @@ class StatementPhase:
         if state.catalogue is None or catalogue.generation != state.catalogue.generation:
             state.tried_names.clear()
             state.tried_functions.clear()
+            state.tried_ids.clear()
             self._answers.forget_unknown()
         state.catalogue = catalogue
         state.catalogue_failure = None
@@ -189,12 +192,16 @@ class StatementPhase:
         state = self._state
         if not self.is_over:
             self._messages.admit()
-        was_full = self._messages.is_full
+        was_full, was_queued = self._messages.is_full, not state.to_server.is_quiet
         self._release()
         while was_full and not self.is_over and not self._messages.is_full:
             # There is room again for what was held back, and perhaps no further input that would have it looked at.
             self._messages.admit()
             was_full = self._messages.is_full
+            self._release()
+        if was_queued and state.front is not None and state.to_server.is_quiet and not self.is_over:
+            # What stood before the message in front has gone, perhaps with no answer to come.
+            self._messages.admit()
             self._release()
         if not self.is_over:
             self._end_at_boundary()

@@ -74,7 +74,10 @@ class Consequences:
 class Verdicts:
     """The verdicts of one session."""
 
-    __slots__ = ("_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "known", "plans")
+    __slots__ = (
+        "_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "guesses", "known",
+        "plans", "wanted",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._policy: Policy | None = None
@@ -109,5 +112,9 @@ class Verdicts:
         self.consequences: ByFacts[Consequences] = ByFacts()
         self.known: ByFacts[bool] = ByFacts()
         """Statements that name nothing that the catalogue doesn't have."""
+        self.guesses: ByFacts[int] = ByFacts()
+        """How many conditions of a statement are guesses."""
+        self.wanted: ByFacts[bool] = ByFacts()
+        """Whether the data flow of a statement matters."""
         self.plans: ByFacts[dict[tuple[bytes, bool, Reveal], Any]] = ByFacts()
         """Row plans, by the RowDescription, whether the catalogue is known to be old, and what is revealed."""

@@ -29,7 +29,7 @@ _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME
 """The variables that a worker sees: none that may hold a secret."""
 
 _PICKLED = {
-    "querywarden.model.facts": ("Expression", "Hazard", "SettingChange", "StatementFacts", "Unanalysable", "Verb"),
+    "querywarden.model.facts": ("CopyFormat", "Expression", "Hazard", "SettingChange", "StatementFacts", "Unanalysable", "Verb"),
     "querywarden.model.resource": ("FunctionName", "RelationName"),
     "builtins": ("frozenset",),
     "copyreg": ("__newobj__",),

@@ -98,22 +98,33 @@ class Budgets:
         least: dict[BudgetMetric, tuple[int, Budget]] = {}
         for budget in budgets:
             left = budget.amount - account.count(budget, now).total
-            if left <= 0:
+            if left <= 0 and budget.metric is not BudgetMetric.GUESSES:
                 return BudgetLeft(exhausted=budget)
             if budget.metric not in least or left < least[budget.metric][0]:
                 least[budget.metric] = (left, budget)
         rows, rows_budget = least.get(BudgetMetric.ROWS, (None, None))
         bytes_, bytes_budget = least.get(BudgetMetric.BYTES, (None, None))
-        return BudgetLeft(None, rows, bytes_, rows_budget, bytes_budget)
+        guesses, guesses_budget = least.get(BudgetMetric.GUESSES, (None, None))
+        counts_use = any(metric is not BudgetMetric.GUESSES for metric in least)
+        return BudgetLeft(None, rows, bytes_, rows_budget, bytes_budget, guesses, guesses_budget, counts_use)
 
-    def spend(self, principal: Principal, database: str, *, statements: int = 0, rows: int = 0, bytes: int = 0) -> None:  # noqa: A002
+    def spend(
+        self,
+        principal: Principal,
+        database: str,
+        *,
+        statements: int = 0,
+        rows: int = 0,
+        bytes: int = 0,  # noqa: A002
+        guesses: int = 0,
+    ) -> None:
         """Count what a principal has used on a database."""
         budgets = self._budgets_of(principal, database)
         if not budgets:
             return
         account = self._account(principal, database)
         now = account.touched_at = self._clock()
-        used = {BudgetMetric.STATEMENTS: statements, BudgetMetric.ROWS: rows, BudgetMetric.BYTES: bytes}
+        used = {BudgetMetric.STATEMENTS: statements, BudgetMetric.ROWS: rows, BudgetMetric.BYTES: bytes, BudgetMetric.GUESSES: guesses}
         for budget in budgets:
             account.count(budget, now).unwritten += used[budget.metric]
 

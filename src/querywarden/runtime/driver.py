@@ -280,7 +280,8 @@ class SessionDriver:
     def _spend(self, effect: fx.Spend) -> None:
         principal = self.session.principal
         if principal is not None and self.database is not None:
-            self._services.budgets.spend(principal, self.database, statements=effect.statements, rows=effect.rows, bytes=effect.bytes)
+            used = {"statements": effect.statements, "rows": effect.rows, "bytes": effect.bytes, "guesses": effect.guesses}
+            self._services.budgets.spend(principal, self.database, **used)
 
     async def _analyse(self, effect: fx.Analyse) -> None:
         began = now()

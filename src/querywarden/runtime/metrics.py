@@ -55,6 +55,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("session_errors", "Sessions ended by an error: violation (of the protocol) or internal.", ("kind",)),
     Measure("log_sync_seconds", "The log's fdatasync calls.", is_histogram=True),
     Measure("catalogue_reads", "Readings of databases' catalogues, by outcome.", ("database", "outcome")),
+    Measure("data_flows", "Texts that a server was asked about: resolved, or why what it understands isn't known.", ("outcome",)),
     Measure("holds", "Held statements by how they ended: granted, or the reason of the refusal.", ("outcome",)),
     Measure(
         "approvals",

@@ -1,19 +1,30 @@
 """A server connection of the proxy's own: logs in with the same pure pieces as sessions do, and asks simple queries.
 
-Used where the proxy itself wants to know something of a server: its catalogue, its version, its rights. Rows stay bytes.
+Used where the proxy itself wants to know something of a server: its catalogue, its version, its rights, what it understands of a text. Rows
+stay bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from querywarden.errors import DependencyFailure, PeerViolation
 from querywarden.postgresql.error_response import ErrorFields, decode_fields
 from querywarden.postgresql.framing import HEADER_BYTES, read_header
 from querywarden.postgresql.login_settings import ServerAccount
 from querywarden.postgresql.messages.body import BodyReader
-from querywarden.postgresql.messages.frontend import TERMINATE, Query, encode_query
+from querywarden.postgresql.messages.frontend import (
+    SYNC,
+    TERMINATE,
+    Describe,
+    Parse,
+    Query,
+    encode_describe,
+    encode_parse,
+    encode_query,
+)
 from querywarden.postgresql.scram import ScramCache
 from querywarden.postgresql.server_login import ServerLogin
 from querywarden.runtime.services import ServerDialer
@@ -28,26 +39,48 @@ _SETTINGS = (
     (b"client_encoding", b"UTF8"),
     (b"standard_conforming_strings", b"on"),
     (b"default_transaction_read_only", b"on"),
-    # Nobody's functions or tables may stand in for the server's own in what the proxy believes of a database.
-    (b"search_path", b"pg_catalog"),
     (b"statement_timeout", b"60000"),
     (b"lock_timeout", b"5000"),
     (b"bytea_output", b"hex"),
     (b"DateStyle", b"ISO"),
 )
+_OWN_NAMES = (b"search_path", b"pg_catalog")
+"""Nobody's functions or tables may stand in for the server's own in what the proxy believes of a database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a server says of a statement that it analyses and doesn't run. Secrets: notices and errors may quote the statement.
+
+    The body of its RowDescription, None where it returns no rows; the bodies of its notices; the error where it has one.
+    """
+
+    row_description: bytes | None = None
+    notices: tuple[bytes, ...] = ()
+    error: ErrorFields | None = None
 
 
 class ServerConnection:
     """One connection; `open` comes first, queries go one at a time. Secrets: rows are not for logs."""
 
     def __init__(
-        self, dialer: ServerDialer, account: ServerAccount, draw: Callable[[int], bytes], cache: ScramCache, purpose: str, high_water: int
+        self,
+        dialer: ServerDialer,
+        account: ServerAccount,
+        draw: Callable[[int], bytes],
+        cache: ScramCache,
+        purpose: str,
+        high_water: int,
+        *,
+        has_clients_names: bool = False,
     ) -> None:
+        """Args: `has_clients_names`: names mean what they mean to a client of the role, so that queries of ours have to be qualified."""
         self._dialer = dialer
         self._account = account
         self._draw = draw
         self._cache = cache
         self._purpose = purpose
+        self._settings = _SETTINGS if has_clients_names else (*_SETTINGS, _OWN_NAMES)
         self._side = Side(self, high_water)
         self._received = bytearray()
         self._arrival = asyncio.Event()
@@ -68,7 +101,7 @@ class ServerConnection:
             (b"database", self._account.database.encode()),
             (b"application_name", f"querywarden {self._purpose}".encode()),
         )
-        login = ServerLogin((*own, *_SETTINGS), self._account.password, self.certificate, self._draw, self._cache)
+        login = ServerLogin((*own, *self._settings), self._account.password, self.certificate, self._draw, self._cache)
         try:
             self._side.write(login.opening())
             while not login.is_ready:
@@ -86,32 +119,42 @@ class ServerConnection:
 
     async def query(self, text: str) -> list[Row]:
         """Ask one statement. Returns: its rows. Raises: DependencyFailure, with the server's SQLSTATE and none of its text."""
-        self._side.write(encode_query(Query(text.encode())))
         rows: list[Row] = []
-        error: ErrorFields | None = None
+        errors: list[ErrorFields] = []
         size = 0
-        try:
-            while True:
-                kind, body = await self._message()
-                if kind == b"D":
-                    size += len(body)
-                    if size > RESULT_BYTES_MAX:
-                        raise DependencyFailure("the server's answer is too large")
-                    rows.append(_decode_row(body))
-                elif kind == b"E":
-                    error = ErrorFields(decode_fields(body))
-                elif kind == b"Z":
-                    break
-        except PeerViolation as violation:
-            self.close()
-            raise DependencyFailure(f"the server broke the protocol: {violation}") from None
-        except BaseException:
-            # An answer that is only half read would be taken for the next query's.
-            self.close()
-            raise
-        if error is not None:
-            raise DependencyFailure(f"the server refused a query of the proxy (SQLSTATE {error.sqlstate.decode()})")
+
+        def take(kind: bytes, body: bytes) -> None:
+            nonlocal size
+            if kind == b"D":
+                size += len(body)
+                if size > RESULT_BYTES_MAX:
+                    raise DependencyFailure("the server's answer is too large")
+                rows.append(_decode_row(body))
+            elif kind == b"E":
+                errors.append(ErrorFields(decode_fields(body)))
+
+        await self._ask(encode_query(Query(text.encode())), take)
+        if errors:
+            raise DependencyFailure(f"the server refused a query of the proxy (SQLSTATE {errors[0].sqlstate.decode()})")
         return rows
+
+    async def describe(self, text: bytes, parameter_types: Sequence[int] = ()) -> Description:
+        """Have the server analyse a statement, which may have parameters, without running it. Raises: DependencyFailure."""
+        described: list[bytes] = []
+        notices: list[bytes] = []
+        errors: list[ErrorFields] = []
+
+        def take(kind: bytes, body: bytes) -> None:
+            if kind == b"T":
+                described.append(body)
+            elif kind == b"N":
+                notices.append(body)
+            elif kind == b"E":
+                errors.append(ErrorFields(decode_fields(body)))
+
+        asked = encode_parse(Parse(b"", text, tuple(parameter_types))) + encode_describe(Describe(b"S", b"")) + SYNC
+        await self._ask(asked, take)
+        return Description(described[0] if described else None, tuple(notices), errors[0] if errors else None)
 
     async def query_all(self, texts: Sequence[str]) -> list[list[Row]]:
         """Ask several statements, one after the other."""
@@ -141,6 +184,23 @@ class ServerConnection:
 
     def side_congested(self, side: Side, is_congested: bool) -> None:
         """Queries are small, and one at a time."""
+
+    async def _ask(self, asked: bytes, take: Callable[[bytes, bytes], None]) -> None:
+        """Send messages, the last of which makes the server ready again, and take what it says until then."""
+        self._side.write(asked)
+        try:
+            while True:
+                kind, body = await self._message()
+                if kind == b"Z":
+                    return
+                take(kind, body)
+        except PeerViolation as violation:
+            self.close()
+            raise DependencyFailure(f"the server broke the protocol: {violation}") from None
+        except BaseException:
+            # An answer that is only half read would be taken for the next query's.
+            self.close()
+            raise
 
     async def _arrived(self) -> bytes:
         """All that has arrived, at least one byte."""

@@ -11,8 +11,9 @@ from querywarden.model.decision import Budget
 class BudgetLeft:
     """What a principal may still use on a database, by all its budgets together.
 
-    `exhausted` is a budget of which nothing is left. `rows` and `bytes` are the least that any budget leaves, None where none counts
-    them; `rows_budget` and `bytes_budget` are those budgets.
+    `exhausted` is a budget of statements, rows or bytes of which nothing is left. `rows`, `bytes` and `guesses` are the least that any
+    budget leaves, None where none counts them; `rows_budget`, `bytes_budget` and `guesses_budget` are those budgets. `counts_use`: some
+    budget counts statements, rows or bytes, so that their use is to be told.
     """
 
     exhausted: Budget | None = None
@@ -20,3 +21,6 @@ class BudgetLeft:
     bytes: int | None = None
     rows_budget: Budget | None = None
     bytes_budget: Budget | None = None
+    guesses: int | None = None
+    guesses_budget: Budget | None = None
+    counts_use: bool = True

@@ -201,6 +201,7 @@ class Spend:
     statements: int = 0
     rows: int = 0
     bytes: int = 0
+    guesses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,3 +29,13 @@ CREATE TABLE "Odd ) Table {" ("we""ird \ col" mail, email mail);
 CREATE VIEW odd AS SELECT "we""ird \ col" AS ":targetList (", email AS "{x" FROM "Odd ) Table {";
 CREATE VIEW stats AS SELECT tablename, most_common_vals::text AS t FROM pg_stats;
 CREATE VIEW valued AS VALUES (1, 'a'), (2, 'b');
+CREATE FUNCTION atomic(person int, OUT who text, VARIADIC more int[]) RETURNS SETOF text LANGUAGE sql STABLE
+  BEGIN ATOMIC SELECT email FROM users WHERE id = person; END;
+CREATE FUNCTION empty_body() RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION definer(int) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT email FROM users WHERE id = $1';
+CREATE FUNCTION pinned(int) RETURNS text LANGUAGE sql SET search_path = public AS 'SELECT email FROM users WHERE id = $1';
+CREATE PROCEDURE move_on(a int) LANGUAGE sql AS 'UPDATE products SET id = a';
+CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int);
+CREATE VIEW cleared AS SELECT email AS plain, upper(email) AS loud FROM users;
+COMMENT ON COLUMN cleared.plain IS 'querywarden: none';
+CREATE TABLE computed (id int, twice int GENERATED ALWAYS AS (id * 2) STORED);

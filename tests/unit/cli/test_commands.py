@@ -40,7 +40,7 @@ def test_version_and_help() -> None:
     runner = CliRunner()
     assert runner.invoke(app, ["version"]).output == f"querywarden {__version__}\n"
     shown = runner.invoke(app, ["--help"]).output
-    for command in ("serve", "config", "doctor", "catalogue", "login", "policy", "token", "audit"):
+    for command in ("serve", "config", "doctor", "catalogue", "lineage", "login", "policy", "token", "audit"):
         assert command in shown
 
 

@@ -220,6 +220,8 @@ def test_a_mistake_is_told_with_its_line(write, text, line, message, hint):
         ("baseline.destructiv", "unknown rule 'baseline.destructiv'", "did you mean baseline.destructive?"),
         ("baseline.unknown_statement", "can't be overridden", "never let through"),
         ("baseline.classified_copy", "can't be overridden", "reveal"),
+        ("baseline.classified_write", "can't be overridden", "laundering: hold"),
+        ("baseline.masked_write_back", "can't be overridden", "lost"),
     ],
 )
 def test_overrides_name_rules_that_can_be_overridden(write, overridden, message, hint):
@@ -231,6 +233,16 @@ def test_overrides_name_rules_that_can_be_overridden(write, overridden, message,
     assert message in caught.value.message
     assert caught.value.line == 6
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("extends", ["baseline", "none"])
+@pytest.mark.parametrize(("laundering", "effect"), [("refuse", Effect.DENY), ("hold", Effect.HOLD)])
+def test_laundering_is_refused_or_held_as_the_policy_says(write, extends, laundering, effect):
+    policy = load_policy(write(f"version: 1\nextends: {extends}\nlaundering: {laundering}\n"))
+
+    (rule,) = (rule for rule in policy.rules if rule.id == "baseline.classified_write")
+    assert (rule.effect, rule.is_fixed, rule.reason) == (effect, True, ReasonCode.CLASSIFIED_WRITE)
+    assert {rule.id for rule in FIXED_RULES} <= policy.fixed
 
 
 def test_a_policy_of_its_own_has_no_baseline_to_override(write):

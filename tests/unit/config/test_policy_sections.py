@@ -225,7 +225,7 @@ MISTAKES = [
     ("operator", section("masks", "{classes: email, operator: hide}"), 3, "unknown operator 'hide'", "redact"),
     ("operator that YAML reads as nothing", section("masks", "{classes: email, operator: null}"), 3, "as nothing", '"null"'),
     ("limit of nothing", section("limits", "{id: a}"), 3, "limits nothing", "per_hour"),
-    ("budget of nothing", section("limits", "{id: a, per_day: {}}"), 3, "the budget limits nothing", "rows or bytes"),
+    ("budget of nothing", section("limits", "{id: a, per_day: {}}"), 3, "the budget limits nothing", "bytes or guesses"),
     ("budget without an id", section("limits", "{per_day: {rows: 3}}"), 3, "id is missing", "counted under it"),
     ("limit of no rows", section("limits", "{rows: 0}"), 3, "rows", None),
     ("limit of rows that are true", section("limits", "{rows: true}"), 3, "rows", None),

@@ -6,7 +6,7 @@ from querywarden.model.decision import ApprovalTerms, Budget, BudgetMetric, Budg
 from querywarden.model.principal import Principal, PrincipalKind
 from querywarden.model.resource import Database, Environment
 from querywarden.policy.access import AccessOffer, may_connect, requestable_for
-from querywarden.policy.baseline import AGENT_ROWS_MAX, BASELINE, BASELINE_LIMITS
+from querywarden.policy.baseline import AGENT_ROWS_MAX, BASELINE, BASELINE_LIMITS, GUESSES_PER_HOUR
 from querywarden.policy.language import Access, Group, Limit, Policy, Requestable, Where, Who
 from querywarden.policy.limits import StatementLimits, budgets_of, sessions_max_of, statement_limits_of
 
@@ -102,4 +102,13 @@ def test_all_budgets_hold():
     assert budgets_of(policy, ALICE, SHOP) == (
         hourly("a", 10), hourly("a", 5, BudgetMetric.BYTES), hourly("b", 3), hourly("z", 7, BudgetMetric.STATEMENTS),
     )  # fmt: skip
-    assert budgets_of(BASELINE, ALICE, SHOP) == ()
+
+
+def test_people_and_agents_have_a_budget_of_guesses_unless_the_policy_says_otherwise():
+    built_in = (Budget("baseline.guesses", BudgetMetric.GUESSES, BudgetPeriod.HOUR, GUESSES_PER_HOUR),)
+    service = Principal("svc", "idp", PrincipalKind.SERVICE)
+    generous = Policy("0", (), limits=(Limit("a", budgets=(hourly("a", 9000, BudgetMetric.GUESSES),)),), limits_default=BASELINE_LIMITS)
+
+    assert budgets_of(BASELINE, ALICE, SHOP) == budgets_of(BASELINE, BOT, SHOP) == built_in
+    assert budgets_of(BASELINE, service, SHOP) == ()
+    assert budgets_of(generous, ALICE, SHOP) == (hourly("a", 9000, BudgetMetric.GUESSES),)

@@ -1,8 +1,11 @@
 """Matching columns: a deny wherever one may be meant, an allow only where all of them surely are."""
 
+from dataclasses import replace
+
 import pytest
 
 from querywarden.model.catalogue import Catalogue, Column, Relation
+from querywarden.model.data_flow import Assignment, Condition, ConditionKind, DataFlow, FlowKind, OutputFlow, ValueFlow
 from querywarden.policy.column_matching import matches_columns
 from querywarden.postgresql.analysis import analyse
 
@@ -103,3 +106,66 @@ ALLOWED = [
 @pytest.mark.parametrize(("patterns", "sql", "expected"), ALLOWED)
 def test_an_allow_matches_only_where_every_column_is_meant(patterns, sql, expected):
     assert expected == matched(patterns, sql, True)
+
+
+VIEWS = Catalogue(
+    "1", dict(CATALOGUE.relations) | {4: Relation(4, "public", "people", "view", {1: Column(1, "contact", "text")}), 5: table(5, "x", "y")}
+)
+
+
+def flowing(sql, *sources, conditions=(), targets=(), stored=(), relations=()):
+    outputs = tuple(OutputFlow("x", ValueFlow(FlowKind.DERIVED, frozenset({place}))) for place in sources)
+    (facts,) = analyse(sql.encode())
+    return replace(
+        facts,
+        flow=DataFlow(
+            outputs,
+            relations=frozenset(place[0] for place in (*sources, *conditions, *targets)) | frozenset(relations),
+            conditions=frozenset({Condition(ConditionKind.ORDER, frozenset(conditions))}),
+            assignments=tuple(Assignment(target, ValueFlow(FlowKind.CONSTANT)) for target in targets),
+            stored_arguments=ValueFlow(FlowKind.DERIVED, frozenset(stored)),
+        ),
+    )
+
+
+FLOWING = [
+    # patterns, facts, whether a deny matches
+    (EMAIL, flowing("SELECT * FROM users", (1, 1), (1, 3)), False),
+    (EMAIL, flowing("SELECT * FROM users", (1, 1), (1, 2)), True),
+    (EMAIL, flowing("SELECT u FROM users u", (1, 0)), True),
+    (EMAIL, flowing("SELECT ctid, * FROM users", (1, -1), (1, 1)), False),
+    (EMAIL, flowing("SELECT contact FROM people", (1, 2)), True),
+    (EMAIL, flowing("SELECT 1 FROM people ORDER BY contact", conditions=((1, 2),)), True),
+    (EMAIL, flowing("UPDATE people SET contact = 'x'", targets=((1, 2),)), True),
+    (EMAIL, flowing("SELECT set_config('a', contact, false) FROM people", stored=((1, 2),)), True),
+    (EMAIL, flowing("SELECT count(email) FROM users"), True),
+    (EMAIL, flowing("SELECT * FROM users", (1, 44)), True),
+    (EMAIL, flowing("SELECT * FROM nowhere", (77, 1)), False),
+    (("hr.users.email",), flowing("SELECT * FROM users", (1, 2)), False),
+    (("users.email",), flowing("SELECT * FROM people", (1, 2)), True),
+]
+
+
+@pytest.mark.parametrize(("patterns", "facts", "expected"), FLOWING)
+def test_a_deny_sees_the_columns_behind_stars_and_views_where_the_server_has_told_them(patterns, facts, expected):
+    assert matches_columns(patterns, facts, VIEWS, needs_all=False) == expected
+
+
+PERMITTED = [
+    # patterns, facts, whether an allow matches
+    (OPEN, flowing("SELECT * FROM orders", (3, 1), (3, 3)), True),
+    (OPEN, flowing("SELECT * FROM orders", (3, 1), (3, 2)), False),
+    (OPEN, flowing("SELECT *, user_id FROM orders", (3, 1)), False),
+    (OPEN, flowing("SELECT * FROM orders", (3, 1), conditions=((1, 2),)), False),
+    (OPEN, flowing("SELECT * FROM orders", (3, 1), (77, 1)), False),
+    (OPEN, flowing("SELECT * FROM orders", (3, 1), relations=(77,)), False),
+    (OPEN, flowing("SELECT * FROM orders"), False),
+    (("people.contact", "users.email"), flowing("SELECT * FROM people", (1, 2), relations=(4,)), False),
+    (("people.contact",), flowing("SELECT contact FROM people", (1, 2), relations=(4,)), True),
+    (OPEN, flowing("DELETE FROM orders", conditions=((3, 1),)), False),
+]
+
+
+@pytest.mark.parametrize(("patterns", "facts", "expected"), PERMITTED)
+def test_an_allow_sees_the_columns_behind_stars_of_tables_alone(patterns, facts, expected):
+    assert matches_columns(patterns, facts, VIEWS, needs_all=True) == expected

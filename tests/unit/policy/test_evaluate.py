@@ -71,8 +71,8 @@ def name(text):
     return RelationName(schema or None, last)
 
 
-def decision(rules, facts, principal=ALICE, catalogue=CATALOGUE, database=SHOP, **more):
-    return decide(Policy("0", tuple(rules), **more), Request(principal, database, facts, catalogue))
+def decision(rules, facts, principal=ALICE, catalogue=CATALOGUE, database=SHOP, writes_back=False, **more):
+    return decide(Policy("0", tuple(rules), **more), Request(principal, database, facts, catalogue, writes_back=writes_back))
 
 
 ANY = Rule("any", Effect.ALLOW)
@@ -142,10 +142,11 @@ def test_the_fixed_rules_can_not_be_overridden(fixed):
         "baseline.analysis_setting": StatementFacts(Verb.SET, "", hazards=frozenset({Hazard.ANALYSIS_SETTING})),
         "baseline.classified_copy": StatementFacts(Verb.COPY_OUT, "", reads=frozenset({name("users")})),
         "baseline.classified_write": StatementFacts(Verb.UPDATE, "", writes=frozenset({name("users")}), assignments=None),
+        "baseline.masked_write_back": StatementFacts(Verb.UPDATE, "", writes=frozenset({name("notes")}), assignments=()),
     }[fixed]
     allow = Rule("all", Effect.ALLOW, overrides=frozenset({fixed}))
 
-    assert decision([allow, rule], facts).rule == fixed
+    assert decision([allow, rule], facts, writes_back=fixed == "baseline.masked_write_back").rule == fixed
 
 
 RELATION_CASES = [

@@ -1,7 +1,7 @@
 """The baseline as a golden matrix: each statement of `matrix.txt`, for each kind of principal, in each environment.
 
 `-- rows: N` after a statement is what the server's planner expects of it (10 where nothing is said), and `(rows)` after a decision says
-that the server had to be asked.
+that the server had to be asked. `-- writes back`: its session has found a masked value among those that it would store.
 
 `PYTHONPATH=src python tests/unit/policy/test_matrix.py` writes the decisions anew; read the difference before keeping it.
 """
@@ -54,7 +54,8 @@ def statements():
 
 def decided(sql, kind, environment):
     (facts,) = analyse(sql.encode())
-    request = Request(Principal("someone", "idp", kind), Database("shop", environment), facts, CATALOGUE)
+    principal = Principal("someone", "idp", kind)
+    request = Request(principal, Database("shop", environment), facts, CATALOGUE, writes_back=sql.endswith("-- writes back"))
     expected = re.search(r"-- rows: (\d+)$", sql)
     decision = judge(BASELINE, replace(request, estimate=Estimate(int(expected[1]) if expected else 10))).decision
     outcome = "allow" if isinstance(decision, Allow) else "hold" if isinstance(decision, Hold) else "deny"

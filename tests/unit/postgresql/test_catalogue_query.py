@@ -53,13 +53,13 @@ def classes(catalogue: Catalogue, name: str) -> dict[str, str | None]:
         ("notes", {"id": None, "email": None, "body": None}),
         ("active", {"id": None, "contact": "email", "country": None}),
         ("active_again", {"c": "email", "u": "opaque", "k": None, "n": None}),
-        ("counts", {"country": None, "n": None, "m": "opaque", "s": None}),
+        ("counts", {"country": None, "n": None, "m": None, "s": None}),
         ("report", {"id": None, "who": "email", "what": None, "twice": None, "sub": "opaque", "r": "opaque", "lit": None}),
         ("united", {"a": "opaque"}),
         ("clean", {"id": None, "label": None, "t": None}),
         ("none_of_it", {"email": None}),
         ("opaque", {"id": None, "p": "opaque"}),
-        ("cte", {"e": "email", "k": None, "lk": "opaque"}),
+        ("cte", {"e": "email", "k": None, "lk": None}),
         ("mat", {"email": "email", "country": None}),
         ("odd", {":targetList (": None, "{x": "email"}),
         ("stats", {"tablename": None, "t": "opaque"}),
@@ -156,7 +156,7 @@ def test_a_generated_column_holds_what_it_is_computed_from(answers: list[list[Ro
         ([(*place, numbers["country"], None), (*place, None, next(row[0] for row in answers[4] if row[1] == b"peek"))], "opaque"),
     ]
     for generated, expected in computed:
-        assert expected == classes(build_catalogue("g", [*answers[:-2], generated, answers[-1]]), "users")["created_at"]
+        assert expected == classes(build_catalogue("g", [*answers[:8], generated, *answers[9:]]), "users")["created_at"]
 
 
 def test_a_relation_has_its_keys(catalogue: Catalogue) -> None:
@@ -164,3 +164,12 @@ def test_a_relation_has_its_keys(catalogue: Catalogue) -> None:
     assert Keys() == relation(catalogue, "people").keys
     assert Keys(has_row_ids=True) == relation(catalogue, "staff").keys
     assert Keys() == relation(catalogue, "active").keys
+
+
+def test_what_is_declared_to_hold_nothing_and_what_is_generated_is_told(answers: list[list[Row]]) -> None:
+    catalogue = build_catalogue("g", answers, lambda schema, table, column: PolicyClass(None) if column == "u" else None)
+    declared = {(r.name, c.name) for r in catalogue.relations.values() for c in r.columns.values() if c.is_declared_none}
+    assert declared == {("notes", "email"), ("cleared", "plain"), ("active_again", "u"), ("whole", "u")}
+    assert {"plain": None, "loud": "opaque"} == classes(catalogue, "cleared")
+    generated = {(r.name, c.name) for r in catalogue.relations.values() for c in r.columns.values() if c.is_generated}
+    assert generated == {("computed", "twice")}

@@ -49,7 +49,7 @@ def test_duration_of_a_setting(shown: str, seconds: float) -> None:
 
 
 def test_a_probe_in_a_segment_has_one_step() -> None:
-    with pytest.raises(ValueError, match="one step"):
+    with pytest.raises(ValueError, match="one group"):
         Probe([Step(b"SELECT 1"), Step(b"SELECT 2")], is_in_segment=True)
 
 
@@ -68,3 +68,9 @@ def test_a_step_clears_away_what_the_one_before_it_may_have_left() -> None:
     messages = split(Probe([Step(b"ROLLBACK")]).data)
     assert "CCPBECCS" == "".join(kind for kind, _ in messages)
     assert {b"P" + NAME + b"\0", b"S" + NAME + b"\0"} == {body for kind, body in messages[:2]}
+
+
+@pytest.mark.parametrize("rows", ["1e30", "9007199254740993", "1e308"])
+def test_an_estimate_beyond_all_bounds_is_still_a_number_that_can_be_recorded(rows: str) -> None:
+    answer = Answer([f'[{{"Plan": {{"Node Type": "Nested Loop", "Plan Rows": {rows}}}}}]'.encode()])
+    assert 10**15 == planned(answer).rows

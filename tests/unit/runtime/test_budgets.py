@@ -181,3 +181,25 @@ def test_budgets_are_found_once_for_a_principal_and_a_policy() -> None:
     policy[0] = object()
     found(ALICE, "shop")
     assert asked == ["shop", "other", "shop"]
+
+
+GUESSES = Budget("guesses", BudgetMetric.GUESSES, BudgetPeriod.HOUR, 3)
+
+
+async def test_a_budget_of_guesses_that_is_used_up_leaves_everything_else_to_be_run(bench: Bench) -> None:
+    bench.budgets = (GUESSES, STATEMENTS)
+    bench.first.spend(ALICE, "shop", guesses=2)
+    assert bench.first.left(ALICE, "shop") == BudgetLeft(guesses=1, guesses_budget=GUESSES)
+    bench.first.spend(ALICE, "shop", guesses=2, statements=1)
+    assert bench.first.left(ALICE, "shop") == BudgetLeft(guesses=-1, guesses_budget=GUESSES)
+    await bench.first.flush()
+    second = bench.proxy()
+    await second.load(ALICE, "shop")
+    assert second.left(ALICE, "shop") == BudgetLeft(guesses=-1, guesses_budget=GUESSES)
+    bench.first.spend(ALICE, "shop", statements=1)
+    assert bench.first.left(ALICE, "shop") == BudgetLeft(exhausted=STATEMENTS)
+
+
+async def test_where_guesses_alone_are_counted_no_other_use_is_to_be_told(bench: Bench) -> None:
+    bench.budgets = (GUESSES,)
+    assert bench.first.left(ALICE, "shop") == BudgetLeft(guesses=3, guesses_budget=GUESSES, counts_use=False)

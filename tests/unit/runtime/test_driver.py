@@ -132,8 +132,8 @@ class FakeWorld:
         self.asked[ticket] = answer
         return lambda cause: self.withdrawn.append((ticket, cause))
 
-    def spend(self, principal: Principal, database: str, *, statements: int, rows: int, bytes: int) -> None:  # noqa: A002
-        self.spent.append((principal, database, statements, rows, bytes))
+    def spend(self, principal: Principal, database: str, *, statements: int, rows: int, bytes: int, guesses: int) -> None:  # noqa: A002
+        self.spent.append((principal, database, statements, rows, bytes, guesses))
 
     async def connect(self, database: str, side: Side) -> bytes | None:
         if self.unavailable:
@@ -649,13 +649,13 @@ async def test_what_still_waits_at_the_end_of_a_session_is_withdrawn(bench: Benc
 
 
 async def test_budgets_hear_what_was_spent(bench: Bench) -> None:
-    session = FakeSession(lambda happened: [fx.Spend(1, 20, 300)] if isinstance(happened, ev.ClientBytes) else [])
+    session = FakeSession(lambda happened: [fx.Spend(1, 20, 300, 2)] if isinstance(happened, ev.ClientBytes) else [])
     session.principal = ALICE
     driver = await bench.start(session)
     driver.database = "shop"
     await _send(bench.client, b"x")
     await session.until(bool)
-    assert bench.world.spent == [(ALICE, "shop", 1, 20, 300)]
+    assert bench.world.spent == [(ALICE, "shop", 1, 20, 300, 2)]
 
 
 async def test_a_session_enters_with_the_access_it_was_given_and_leaves_at_its_end(bench: Bench) -> None:

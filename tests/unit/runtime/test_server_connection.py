@@ -14,7 +14,7 @@ from querywarden.errors import DependencyFailure
 from querywarden.model.secret import Secret
 from querywarden.postgresql.login_settings import ServerAccount
 from querywarden.postgresql.scram import ScramCache
-from querywarden.runtime.server_connection import ServerConnection
+from querywarden.runtime.server_connection import Description, ServerConnection
 from querywarden.runtime.transport_sides import Side
 
 OK = b"R\0\0\0\x08\0\0\0\0"
@@ -144,3 +144,29 @@ async def test_servers_that_go_or_talk_nonsense(dialer: ScriptedDialer, connecti
     with pytest.raises(DependencyFailure):
         await asking
     assert not connection.is_open
+
+
+async def test_a_description_is_of_a_statement_that_is_not_run(dialer: ScriptedDialer, connection: ServerConnection) -> None:
+    await logged_in(dialer, connection)
+    asking = asyncio.create_task(connection.describe(b"SELECT $1", (25,)))
+    parse = message(b"P", b"\0SELECT $1\0" + struct.pack("!hI", 1, 25))
+    assert await dialer.hear() == parse + message(b"D", b"S\0") + message(b"S", b"")
+    columns = b"\0\0"
+    answer = message(b"N", b"VLOG\0Ma tree\0\0") + message(b"1", b"") + message(b"t", b"\0\0") + message(b"T", columns) + READY
+    await dialer.say(answer)
+    assert await asking == Description(columns, (b"VLOG\0Ma tree\0\0",), None)
+    asking = asyncio.create_task(connection.describe(b"SELECT x"))
+    await dialer.hear()
+    await dialer.say(error("42703", 'column "x" does not exist') + READY)
+    described = await asking
+    assert (described.row_description, described.error and described.error.sqlstate) == (None, b"42703")
+    assert connection.is_open
+
+
+async def test_names_may_mean_what_they_mean_to_a_client(dialer: ScriptedDialer) -> None:
+    account = ServerAccount("shop", "shopdb", "shop_app", Secret(b"pw"))
+    made = ServerConnection(dialer, account, lambda size: b"r" * size, ScramCache(), "lineage", 65536, has_clients_names=True)
+    startup = await logged_in(dialer, made)
+    assert b"search_path" not in startup
+    assert b"default_transaction_read_only\0on\0" in startup
+    made.close()

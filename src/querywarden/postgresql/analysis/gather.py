@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from querywarden.model.facts import Expression, Hazard, SettingChange, StatementFacts, Verb
+from querywarden.model.facts import CopyFormat, Expression, Hazard, SettingChange, StatementFacts, Verb
 from querywarden.model.resource import FunctionName, RelationName
 from querywarden.postgresql.analysis.functions import SYSTEM_RELATIONS, hazards_of_function
 from querywarden.postgresql.analysis.joins import has_column, is_given
@@ -41,7 +41,7 @@ class Gatherer:
     """What has been seen of one statement so far; `facts` closes it."""
 
     __slots__ = (
-        "acts_as", "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names",
+        "acts_as", "aliases", "assignments", "attribute_names", "bare_names", "cast_types", "children", "column_names", "copy",
         "cursor_is_held", "end", "from_is_plain", "functions", "has_star", "hazards", "is_from_stdin", "key_choices", "key_equalities",
         "normalised", "object_kind", "operators", "outputs", "probes", "reads", "settings", "start", "subject_name", "tables",
         "transaction", "values_rows", "verb", "writes",
@@ -81,8 +81,8 @@ class Gatherer:
         self.object_kind: str | None = None
         self.subject_name: str | None = None
         self.transaction: str | None = None
-        self.is_from_stdin = False
-        self.cursor_is_held = False
+        self.is_from_stdin = self.cursor_is_held = False
+        self.copy: CopyFormat | None = None
         self.children: list[StatementFacts] = []
 
     def read_statement(self, node: Node, scope: Scope) -> None:
@@ -142,7 +142,7 @@ class Gatherer:
             self.assignments, frozenset(self.aliases), self.from_is_plain, self.object_kind, self.subject_name, self.transaction,
             self.is_from_stdin, self.cursor_is_held, tuple(self.children), frozenset(self.attribute_names),
             frozenset(self.column_names), self.has_star, self.probes, self.key_equalities, self.key_choices, self.values_rows,
-            frozenset(self.acts_as),
+            frozenset(self.acts_as), copy=self.copy,
         )  # fmt: skip
 
     def row_names(self) -> set[str]:

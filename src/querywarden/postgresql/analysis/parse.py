@@ -152,3 +152,16 @@ def tokens_of(statement: str) -> list[tuple[str, bool, str, bool]]:
         found.append((token.name, is_keyword, statement[token.start : token.end + 1], token.start > end + 1))
         end = token.end
     return found
+
+
+def placed_tokens(statement: str) -> list[tuple[str, int, int]]:
+    """The tokens of a text but its comments: name, first character, the character after the last.
+
+    Keywords are named as the grammar does, signs by their number (`ASCII_40`). Raises: ValueError where the text has no end, as with an
+    open quote.
+    """
+    try:
+        tokens = scan(statement)
+    except ParseError as error:
+        raise ValueError("the text can not be divided into tokens") from error
+    return [(token.name, token.start, token.end + 1) for token in tokens if token.name not in ("SQL_COMMENT", "C_COMMENT")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from querywarden.model.facts import Hazard, SettingChange, Verb
+from querywarden.postgresql.analysis.copy_options import read_copy_options
 from querywarden.postgresql.analysis.extent import takes_all
 from querywarden.postgresql.analysis.gather import Gatherer, Scope, reads
 from querywarden.postgresql.analysis.parse import Node
@@ -136,6 +137,7 @@ def read_copy(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         gatherer.hazards.add(Hazard.FILE_ACCESS)
     else:
         gatherer.is_from_stdin = True
+        gatherer.copy = None if is_in else read_copy_options(body.get("options", ()))
     if "query" in body:
         child = gatherer.read_child(body["query"], scope)
         if child.verb is Verb.SELECT and takes_all(body["query"]["SelectStmt"]):
