@@ -9,8 +9,7 @@ import pytest
 
 from querywarden.demo.servers import PostgresServer
 from querywarden.model.catalogue import Catalogue
-from querywarden.postgresql.catalogue_query import CATALOGUE_QUERIES, GENERATION_QUERY, Row, build_catalogue, silent
-from querywarden.postgresql.local_relations import local_relations_query, with_relations
+from querywarden.postgresql.catalogue_query import CATALOGUE_QUERIES, GENERATION_QUERY, Row, build_catalogue
 
 DATABASE = "catalogue_reading"
 SET_UP = """
@@ -151,58 +150,3 @@ def test_every_function_and_operator_of_the_server_is_there(links: tuple[psycopg
         oid: (each.name, each.function, each.is_built_in) for oid, each in catalogue.operators.items()
     }
     assert read(looking) == catalogue
-
-
-TRAP = """
-CREATE SCHEMA trap;
-CREATE FUNCTION trap.spring() RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''sprung''; END';
-CREATE FUNCTION trap.oids(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT trap.spring(); SELECT true';
-CREATE FUNCTION trap.chars("char", "char") RETURNS bool LANGUAGE sql AS 'SELECT trap.spring(); SELECT true';
-CREATE FUNCTION trap.numbers(int2, int2) RETURNS bool LANGUAGE sql AS 'SELECT trap.spring(); SELECT true';
-CREATE OPERATOR trap.= (FUNCTION = trap.oids, LEFTARG = oid, RIGHTARG = oid);
-CREATE OPERATOR trap.= (FUNCTION = trap.chars, LEFTARG = "char", RIGHTARG = "char");
-CREATE OPERATOR trap.<> (FUNCTION = trap.chars, LEFTARG = "char", RIGHTARG = "char");
-CREATE OPERATOR trap.= (FUNCTION = trap.numbers, LEFTARG = int2, RIGHTARG = int2);
-CREATE OPERATOR trap.> (FUNCTION = trap.numbers, LEFTARG = int2, RIGHTARG = int2);
-CREATE FUNCTION trap.json_build_object(VARIADIC "any") RETURNS json LANGUAGE internal AS 'json_build_object';
-CREATE TYPE trap.oid AS ENUM ('x'); CREATE TYPE trap.text AS ENUM ('x'); CREATE TYPE trap."char" AS ENUM ('x');
-CREATE TABLE trap.pg_class (oid text); CREATE TABLE trap.up (id int);
-COMMENT ON COLUMN t.b IS 'querywarden: secret';
-"""
-MADE = """
-SET LOCAL search_path = trap, s, public, pg_catalog;
-CREATE TABLE s.between () INHERITS (s.t);
-CREATE TABLE s.made (email pg_catalog.text, twice int GENERATED ALWAYS AS (id * 2) STORED) INHERITS (s.between);
-CREATE TEMPORARY VIEW shown AS SELECT id FROM s.t;
-CREATE TEMPORARY TABLE kept (phone pg_catalog.text, note pg_catalog.text);
-COMMENT ON COLUMN kept.note IS 'querywarden: email';
-CREATE SEQUENCE s.numbers;
-"""
-
-
-def test_relations_of_an_open_transaction_are_told_whatever_the_search_path(links: tuple[psycopg.Connection, psycopg.Connection]) -> None:
-    changing, looking = links
-    changing.execute(TRAP)
-    catalogue = read(looking)
-    with changing.transaction():
-        changing.execute(MADE)
-        rows = changing.execute("SELECT relname, oid::pg_catalog.text FROM pg_catalog.pg_class").fetchall()
-        ids = {name: int(oid) for name, oid in rows if name in ("made", "shown", "kept", "numbers")}
-        assert not ids.keys() & {each.name for each in catalogue.relations.values()}
-        row = changing.execute(local_relations_query([*ids.values(), 1 << 31])).fetchone()
-    assert row is not None
-    assert len(row) == 1
-    found = with_relations(catalogue, row[0], silent)
-
-    def classes(name: str) -> dict[str, str | None]:
-        columns = found.relations[ids[name]].columns.values()
-        return {each.name: each.classification.data_class.value if each.classification else None for each in columns}
-
-    assert {"id": None, "a": None, "b": "secret", "g": None, "g2": None, "email": "email", "twice": None} == classes("made")
-    assert {"id": "opaque"} == classes("shown")
-    assert {"phone": "phone", "note": "email"} == classes("kept")
-    assert {None} == set(classes("numbers").values())
-    assert len(catalogue.relations) + len(ids) + 1 == len(found.relations)
-    assert {"made": "table", "shown": "view", "kept": "table"} == {
-        name: found.relations[ids[name]].kind for name in ("made", "shown", "kept")
-    }

@@ -202,11 +202,18 @@ def test_constraint_errors_hold_no_values(people):
     _assert_no_canary(_traces(_diagnosis(violation.value)), "unique violation")
 
 
-_COPIED = ("customers", "customers (id, email, loyalty)", "(SELECT loyalty, upper(email), email, emails FROM customers)", "(TABLE contacts)")
+_COPIED = (
+    "customers",
+    "customers (id, email, loyalty)",
+    "(SELECT loyalty, upper(email), email, emails FROM customers)",
+    "(TABLE contacts)",
+)
 
 
 @pytest.mark.parametrize("what", _COPIED)
-@pytest.mark.parametrize("form", ["", "(FORMAT csv, HEADER)", "(FORMAT csv, FORCE_QUOTE *, DELIMITER ';')", "(FORMAT binary)", "WITH DELIMITER '|' NULL ''"])
+@pytest.mark.parametrize(
+    "form", ["", "(FORMAT csv, HEADER)", "(FORMAT csv, FORCE_QUOTE *, DELIMITER ';')", "(FORMAT binary)", "WITH DELIMITER '|' NULL ''"]
+)
 def test_copy_out_of_classified_relations_is_masked(people, what, form):
     with people.connect() as connection:
         with connection.cursor().copy(f"COPY {what} TO STDOUT {form}") as copy:

@@ -12,9 +12,11 @@ from psycopg import sql
 
 CANARY = "canary.flow.5573@postbox.example"
 SCHEMA = f"""
-SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app; GRANT CREATE ON DATABASE people TO app; SET ROLE app;
+SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app;
+GRANT CREATE ON DATABASE people TO app; SET ROLE app;
 CREATE TABLE customers (id int PRIMARY KEY, email text, phone text, score int, note text);
-INSERT INTO customers SELECT n, CASE n WHEN 1 THEN '{CANARY}' ELSE 'other' || n || '@postbox.example' END, '+49 30 55573' || n, n, 'note ' || n
+INSERT INTO customers
+    SELECT n, CASE n WHEN 1 THEN '{CANARY}' ELSE 'other' || n || '@postbox.example' END, '+49 30 55573' || n, n, 'note ' || n
     FROM generate_series(1, 5) n;
 CREATE TABLE parts (id int PRIMARY KEY, label text);
 INSERT INTO parts SELECT n, 'part ' || n FROM generate_series(1, 3) n;
@@ -26,7 +28,8 @@ CREATE VIEW nested AS SELECT c.id, c.address, c.remark || '!' AS loud FROM conta
 CREATE FUNCTION plain_add(a int, b int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT a + b';
 CREATE FUNCTION remark_of(which int) RETURNS text LANGUAGE sql STABLE AS 'SELECT note FROM customers WHERE id = which';
 CREATE FUNCTION address_of(which int) RETURNS text LANGUAGE sql STABLE AS 'SELECT email FROM customers WHERE id = which';
-CREATE FUNCTION hidden(which int) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT email FROM customers WHERE id = which); END $$;
+CREATE FUNCTION hidden(which int) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN RETURN (SELECT email FROM customers WHERE id = which); END $$;
 """
 
 
@@ -60,7 +63,7 @@ class TestMasks:
             "SELECT email FROM customers WHERE id = 1 UNION ALL SELECT address FROM contacts WHERE id = 9",
             "SELECT (SELECT email FROM customers WHERE id = 1)",
             "SELECT l.x FROM parts p, LATERAL (SELECT email AS x FROM customers c WHERE c.id = p.id) l WHERE p.id = 1",
-            "WITH RECURSIVE w(x, n) AS (SELECT email, 1 FROM customers WHERE id = 1 UNION ALL SELECT x, n + 1 FROM w WHERE n < 1) SELECT x FROM w",
+            "WITH RECURSIVE w(x, n) AS (SELECT email, 1 FROM customers WHERE id = 1 UNION SELECT x, 2 FROM w WHERE n < 1) SELECT x FROM w",
             "SELECT (customers).email FROM customers WHERE id = 1",
             "SELECT email::varchar FROM customers WHERE id = 1",
             "SELECT address_of(1)",
@@ -73,7 +76,8 @@ class TestMasks:
 
     @pytest.mark.parametrize(
         "expression",
-        ["upper(email)", "email || ''", "length(email)", "md5(email)", "to_jsonb(customers)", "customers::text", "upper(address_of(id))", "hidden(id)",
+        ["upper(email)", "email || ''", "length(email)", "md5(email)", "to_jsonb(customers)", "customers::text", "upper(address_of(id))",
+         "hidden(id)",
          "CASE WHEN email = 'x' THEN 1 ELSE 2 END", "ARRAY[email]", "ROW(email)::text", "coalesce(email, note)", "(email = 'x')::text",
          "jsonb_build_object('a', email)", "row_number() OVER (ORDER BY id) + length(email)"],
     )  # fmt: skip
@@ -86,7 +90,8 @@ class TestMasks:
             ("upper(note)", "NOTE 1"), ("score * 2", 2), ("plain_add(score, 3)", 4), ("remark_of(id)", "note 1"), ("id || note", "1note 1"),
             ("(SELECT label FROM parts p WHERE p.id = customers.id)", "part 1"), ("row_number() OVER ()", 1), ("now() IS NOT NULL", True),
             ("(SELECT count(*) FROM customers)", 5), ("(SELECT count(DISTINCT email) FROM customers)", 5),
-            ("EXISTS (SELECT 1 FROM customers c WHERE c.email = 'x')", False), ("ARRAY[score, id]", [1, 1]), ("customers.ctid IS NULL", False),
+            ("EXISTS (SELECT 1 FROM customers c WHERE c.email = 'x')", False), ("ARRAY[score, id]", [1, 1]),
+            ("customers.ctid IS NULL", False),
             ("jsonb_build_object('n', note)", {"n": "note 1"}), ("CASE WHEN score > 0 THEN note END", "note 1"),
         ],
     )  # fmt: skip
@@ -105,7 +110,9 @@ class TestMasks:
 
     def test_parameters_and_binary_form(self, client) -> None:
         with client.cursor(binary=True) as cursor:
-            found = cursor.execute("SELECT note || %b, email, length(email), score FROM customers WHERE id = %b", ("?", 1), prepare=True).fetchall()
+            found = cursor.execute(
+                "SELECT note || %b, email, length(email), score FROM customers WHERE id = %b", ("?", 1), prepare=True
+            ).fetchall()
         ((note, email, length, score),) = found
         assert (note, length, score) == ("note 1?", None, 1)
         assert email.startswith("u_")
@@ -126,7 +133,9 @@ class TestNobodyNotices:
     def test_nothing_is_left_on_and_nothing_is_said(self, people, client) -> None:
         heard: list[Any] = []
         client.add_notice_handler(heard.append)
-        settings = "SELECT current_setting('client_min_messages'), current_setting('debug_print_rewritten'), current_setting('log_min_messages')"
+        settings = (
+            "SELECT current_setting('client_min_messages'), current_setting('debug_print_rewritten'), current_setting('log_min_messages')"
+        )
         before = rows(client, settings)
         rows(client, "SELECT upper(note) FROM customers WHERE email IS NOT NULL")
         with client.transaction():
@@ -166,17 +175,23 @@ class TestNobodyNotices:
     def test_in_a_pipeline_each_statement_has_its_answer(self, client) -> None:
         with client.pipeline():
             first = client.execute("SELECT 1")
-            found = [client.execute(f"SELECT upper(note), upper(email), {'x' * n!r} FROM customers WHERE id = %s", (n,)) for n in range(1, 4)]
+            found = [
+                client.execute(f"SELECT upper(note), upper(email), {'x' * n!r} FROM customers WHERE id = %s", (n,)) for n in range(1, 4)
+            ]
             last = client.execute("SELECT 2")
         assert first.fetchone() == (1,)
         assert [each.fetchone() for each in found] == [(f"NOTE {n}", None, "x" * n) for n in range(1, 4)]
         assert last.fetchone() == (2,)
 
     def test_a_wrong_statement_in_a_pipeline_fails_there(self, client) -> None:
-        with pytest.raises(psycopg.errors.UndefinedColumn, match="nope"), client.pipeline():
-            client.execute("SELECT 1")
-            client.execute("SELECT email, nope FROM customers")
-            client.execute("SELECT 2")
+        def run() -> None:
+            with client.pipeline():
+                client.execute("SELECT 1")
+                client.execute("SELECT email, nope FROM customers")
+                client.execute("SELECT 2")
+
+        with pytest.raises(psycopg.errors.UndefinedColumn, match="nope"):
+            run()
         assert rows(client, "SELECT 3") == [(3,)]
 
     def test_the_servers_log_has_none_of_it(self, site, client) -> None:
@@ -191,7 +206,10 @@ class TestNobodyNotices:
         def asked() -> int:
             return site.server.log_file.read_text(errors="replace").count("debug_print_rewritten")
 
-        texts = ["SELECT upper(note), 'once', id FROM customers WHERE email IS NOT NULL", "SELECT lower(remark) FROM contacts WHERE address IS NULL"]
+        texts = [
+            "SELECT upper(note), 'once', id FROM customers WHERE email IS NOT NULL",
+            "SELECT lower(remark) FROM contacts WHERE address IS NULL",
+        ]
         with people.connect(autocommit=True) as one:
             for text in texts:
                 rows(one, text)
@@ -238,7 +256,8 @@ class TestReportedSettings:
     def test_a_setting_that_a_trigger_fills(self, site, client) -> None:
         site.server.sql(
             "CREATE FUNCTION tell_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " PERFORM set_config('TimeZone', '<' || left(replace(replace((SELECT email FROM customers WHERE id = 1), '.', ''), '@', ''), 12) || '>5', false);"
+            " PERFORM set_config('TimeZone',"
+            " '<' || left(replace(replace((SELECT email FROM customers WHERE id = 1), '.', ''), '@', ''), 12) || '>5', false);"
             " RETURN NEW; END $$; CREATE TRIGGER tells BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION tell_all()",
             "people",
         )

@@ -126,7 +126,7 @@ PolicyClasses = Callable[[str, str, str], PolicyClass | None]
 """What the policy says of a column (schema, relation, column); None where it says nothing."""
 
 
-def silent(schema: str, relation: str, column: str) -> PolicyClass | None:
+def _silent(schema: str, relation: str, column: str) -> PolicyClass | None:
     """A policy that says nothing of any column."""
     return None
 
@@ -138,7 +138,7 @@ def _distrust(function: str) -> bool:
 def build_catalogue(
     generation: str,
     results: Sequence[Sequence[Row]],
-    policy: PolicyClasses = silent,
+    policy: PolicyClasses = _silent,
     is_trusted: Callable[[str], bool] = _distrust,
 ) -> Catalogue:
     """The catalogue that the answers to CATALOGUE_QUERIES make.
@@ -155,7 +155,7 @@ def build_catalogue(
     known_operators = operators_of(built_in_operators or b"", operators, own)
     comments: Comments = {(int(row[0]), int(row[1])): row[4] for row in columns if row[4]}
     trees: dict[int, ViewTree | None] = {int(row[0]): parse_view(row[1]) for row in views}
-    bare = bare_relations(relations, columns)
+    bare = _bare_relations(relations, columns)
     children = [(int(row[0]), int(row[1])) for row in inheritance]
     resolver = Resolver(
         bare,
@@ -163,15 +163,15 @@ def build_catalogue(
         trees,
         children,
         own,
-        generated_columns(generated),
-        lambda schema, relation, column: said(policy(schema, relation, column)),
+        _generated_columns(generated),
+        lambda schema, relation, column: _said(policy(schema, relation, column)),
     )
     classes = resolver.classes()
     found_keys = keys_of(bare, keys, children)
     return Catalogue(
         generation=generation,
         relations={
-            relation.id: classified(relation, classes, resolver, found_keys.get(relation.id, NO_KEYS)) for relation in bare.values()
+            relation.id: _classified(relation, classes, resolver, found_keys.get(relation.id, NO_KEYS)) for relation in bare.values()
         },
         opaque_functions=frozenset(known_functions[each].name for each in own),
         volatile_functions=frozenset(known_functions[each].name for each in own if known_functions[each].is_volatile),
@@ -187,7 +187,7 @@ def _decoded(results: Sequence[Sequence[Row]]) -> list[list[tuple[str, ...]]]:
     return [[tuple("" if cell is None else cell.decode("utf-8", "replace") for cell in row) for row in rows] for rows in results]
 
 
-def generated_columns(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
+def _generated_columns(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]:
     """What each generated column is computed from: rows of its relation, its number, and the number of a column or the id of a function."""
     found: dict[Place, Generated] = {}
     for relation, number, source, function in rows:
@@ -200,14 +200,14 @@ def generated_columns(rows: Sequence[tuple[str, ...]]) -> dict[Place, Generated]
     return found
 
 
-def said(answer: PolicyClass | None) -> Explicit:
+def _said(answer: PolicyClass | None) -> Explicit:
     """What the policy says of a column, as the resolver of classes takes it."""
     if answer is None:
         return None
     return (None,) if answer.data_class is None else (Classification(answer.data_class, "policy"),)
 
 
-def bare_relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str, ...]]) -> dict[int, Relation]:
+def _bare_relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple[str, ...]]) -> dict[int, Relation]:
     """Relations without classes, by id, from the rows of the queries for relations and columns."""
     by_relation: dict[int, dict[int, Column]] = {}
     for relation, number, name, type_name, _, generated in columns:
@@ -218,7 +218,7 @@ def bare_relations(relations: Sequence[tuple[str, ...]], columns: Sequence[tuple
     }
 
 
-def classified(relation: Relation, classes: Mapping[Place, Classification], resolver: Resolver, keys: Keys) -> Relation:
+def _classified(relation: Relation, classes: Mapping[Place, Classification], resolver: Resolver, keys: Keys) -> Relation:
     """A relation with the classes that a resolver has found."""
     columns = {
         number: Column(

@@ -47,7 +47,8 @@ def test_what_may_move_the_name_space(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT 1", "SELECT upper(a) FROM t", "INSERT INTO t VALUES (1)", "SET application_name = 'x'", "SET LOCAL work_mem = '4MB'", "BEGIN",
+        "SELECT 1", "SELECT upper(a) FROM t", "INSERT INTO t VALUES (1)", "SET application_name = 'x'", "SET LOCAL work_mem = '4MB'",
+        "BEGIN",
         "COMMIT", "ROLLBACK", "SHOW search_path", "EXPLAIN SELECT 1", "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "LISTEN x",
     ],
 )  # fmt: skip

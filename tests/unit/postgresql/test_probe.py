@@ -40,7 +40,7 @@ def fail(probe: Probe) -> bool:
 
 def test_a_group_ends_with_one_sync_and_what_is_parsed_only_is_neither_bound_nor_executed() -> None:
     probe = Probe([SAVEPOINT, [ON, TREE], BACK])
-    assert "".join(kind for kind, _ in split(probe.data)) == "CCPBECCS" "CCPBECC" "CPC" "S" "CCPBECCS"
+    assert "".join(kind for kind, _ in split(probe.data)) == "CCPBECCSCCPBECCCPCSCCPBECCS"
 
 
 def test_answers_come_one_for_each_step() -> None:

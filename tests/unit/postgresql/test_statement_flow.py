@@ -280,7 +280,7 @@ def in_segment(text: str) -> tuple[Desk, Server]:
 
 
 def test_in_the_middle_of_a_segment_the_settings_are_taken_back() -> None:
-    desk, server = in_segment(PLAIN)
+    _, server = in_segment(PLAIN)
     sent = server.work()
     assert "".join(kind for kind, _ in sent).endswith("PBDES")
     assert [text.split("(")[0].split(" WHERE")[0] for text in server.asked][-3:][1] == PLAIN.split("(")[0]
@@ -297,7 +297,9 @@ def test_in_the_middle_of_a_segment_a_wrong_statement_fails_it_with_its_own_erro
     assert [(error["C"], error["M"]) for error in errors] == [("42703", 'column "nope" does not exist')]
 
 
-@pytest.mark.parametrize("move", ["SET search_path = other", "CREATE TEMP TABLE t (a int)", "DISCARD ALL", "SELECT set_config('search_path', 'x', true)"])
+@pytest.mark.parametrize(
+    "move", ["SET search_path = other", "CREATE TEMP TABLE t (a int)", "DISCARD ALL", "SELECT set_config('search_path', 'x', true)"]
+)
 def test_after_what_may_move_names_they_are_asked_for_again(move: str) -> None:
     desk, server = desk_of()
     desk.from_client(query(PLAIN))
