@@ -18,7 +18,7 @@ from querywarden.postgresql.client_stream import ClientStream
 from querywarden.postgresql.expected import Expected, ExpectedAnswers
 from querywarden.postgresql.foresight import NamesMade
 from querywarden.postgresql.front import Front
-from querywarden.postgresql.name_resolution import NameResolution
+from querywarden.postgresql.name_resolution import NameResolution, moves
 from querywarden.postgresql.outgoing import ClientQueue, ServerQueue, ToServer
 from querywarden.postgresql.prepared import Registry
 from querywarden.postgresql.session_context import StatementContext
@@ -230,12 +230,20 @@ class SessionState:
 
     def note_admitted(self, facts: StatementFacts) -> None:
         """Note what a statement that is admitted now may change of what other statements mean, here and in other sessions."""
-        self.names_made.note(facts)
+        kept = self.current_verdicts().harmless
+        if kept.get(facts):
+            return
         catalogue = self.catalogue or Catalogue(generation="none", relations={})
+        runs_code = facts.changes_data or catalogue.is_opaque(facts)
+        changes_schema = _changes_schema(facts)
+        if not (runs_code or changes_schema or facts.settings or facts.verb is Verb.TRANSACTION or moves(facts, catalogue)):
+            kept.keep(facts, True)
+            return
+        self.names_made.note(facts)
         self.names.note(facts, catalogue)
         self.own_settings.update(change.name.lower() for change in facts.settings)
-        self.has_run_code |= facts.changes_data or catalogue.is_opaque(facts)
-        if _changes_schema(facts) and not is_temporary(facts):
+        self.has_run_code |= runs_code
+        if changes_schema and not is_temporary(facts):
             self.changes.has_schema = True
             self.schema_changes()
 

@@ -75,8 +75,8 @@ class Verdicts:
     """The verdicts of one session."""
 
     __slots__ = (
-        "_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "guesses", "known",
-        "plans", "wanted",
+        "_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "guesses", "harmless",
+        "known", "plans", "wanted",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -112,6 +112,8 @@ class Verdicts:
         self.consequences: ByFacts[Consequences] = ByFacts()
         self.known: ByFacts[bool] = ByFacts()
         """Statements that name nothing that the catalogue doesn't have."""
+        self.harmless: ByFacts[bool] = ByFacts()
+        """Statements that change nothing of what others mean, and run no code."""
         self.guesses: ByFacts[int] = ByFacts()
         """How many conditions of a statement are guesses."""
         self.wanted: ByFacts[bool] = ByFacts()
