@@ -53,6 +53,9 @@ ANALYZE;
 """
 _TELLING = f"SELECT points FROM {STREAM_TABLE} WHERE id = 7 UNION SELECT points FROM {STREAM_TABLE} WHERE id = 7"
 """Its output is unclassified, which only the server's understanding proves: names alone give NULL."""
+_POLICY = """version: 1
+limits: [{id: benchmark, who: {kinds: [human]}, per_hour: {guesses: 100000000}}]
+"""
 
 
 @dataclass
@@ -107,6 +110,9 @@ class Setup:
         port = free_port()
         folder = self._folder / name
         server = {"host": "127.0.0.1", "port": self._server.port, "database": DATABASE, "role": role, "password": PASSWORD}
+        folder.mkdir()
+        # Nobody runs out of what he may do by the thousand here.
+        (folder / "policy.yaml").write_text(_POLICY, encoding="utf-8")
         configuration = write_configuration(
             folder / "querywarden.yaml",
             {
@@ -117,6 +123,7 @@ class Setup:
                 "masking": {"key_file": "masking.key"},
                 "audit": {"directory": "audit"},
                 "admin": {"enabled": False},
+                "policy": {"file": "policy.yaml"},
             },
         )
         self._closers.append(Proxy(configuration, [port], folder / "proxy.log").start().stop)
