@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import structlog
 import uvloop
@@ -60,6 +60,7 @@ from querywarden.runtime.keyset_refresh import KeySetRefresher
 from querywarden.runtime.known_access import BLOCKED
 from querywarden.runtime.listener import Door, Listener, open_socket
 from querywarden.runtime.logs import configure_logs
+from querywarden.runtime.masked_memory import MaskedMemory
 from querywarden.runtime.metrics import Metrics
 from querywarden.runtime.server_connection import ServerConnection
 from querywarden.runtime.services import Services
@@ -108,6 +109,7 @@ class Proxy:
         self.accounts = server_accounts(config)
         self.flows = {name: DataFlows() for name in self.accounts}
         self.masking_key = MaskingKey(load_or_create_key(config.masking.key_file, KEY_BYTES, os.urandom))
+        self.masked = MaskedMemory(os.urandom(16))
         self.store = ControlStore(config.control.url)
         self.keys = KeySetRefresher(issuer_sources(config.identity))
         tokens = self.store if config.identity.service_tokens.enabled else None
@@ -248,6 +250,7 @@ class Proxy:
                 agent_hold_mode=approvals.agent_mode,
                 notice_seconds=approvals.notice_seconds,
                 flows=self.flows[established.database.name],
+                remembered=partial(self.masked.of, established.database.name),
                 budget=self._budget(session_id, established),
             )
 

@@ -65,15 +65,17 @@ class MaskedValues:
     fingerprint `h >> 32`, or 1 for 0, as four bytes in little-endian order; 0 is an empty slot. A fingerprint that isn't there yet goes to
     the front, the other seven back by one slot.
 
-    Args: `hashed` gives 64 keyed bits of some bytes, the same for both ways of filling; the key is one of this process alone.
+    Args: `hashed` gives 64 keyed bits of some bytes, the same for both ways of filling; `key` is its key, 16 bytes of this process alone,
+    for compiled code. Secrets: the key.
     """
 
-    __slots__ = ("_hashed", "slots")
+    __slots__ = ("_hashed", "key", "slots")
 
-    def __init__(self, hashed: Callable[[bytes], int], slots: int = SLOTS) -> None:
+    def __init__(self, hashed: Callable[[bytes], int], slots: int = SLOTS, key: bytes = bytes(16)) -> None:
         if slots < _BUCKET_SLOTS or slots % _BUCKET_SLOTS:
             raise ValueError(f"slots come in buckets of {_BUCKET_SLOTS}")
         self._hashed = hashed
+        self.key = key
         self.slots = bytearray(slots * _SLOT_BYTES)
 
     def remember(self, value: bytes) -> None:

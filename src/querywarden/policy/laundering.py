@@ -70,6 +70,8 @@ class Flow:
             return copies or self.lineage.assigns_classified
         if any(stores_argument(function.name) for function in facts.functions):
             return self.is_tainted
+        if facts.verb is Verb.COMMENT:
+            return not self._reveal.everything and self._relabels(facts)
         if facts.verb is Verb.CREATE:
             return self.is_tainted and self._creates_copy(facts)
         return facts.verb in _ASSIGNING and self.is_tainted and self._assigns_classified(facts)
@@ -98,6 +100,13 @@ class Flow:
     def groups_classified(self) -> bool:
         """Whether rows are grouped by a column that the principal may not see, where that is known."""
         return self.lineage is not None and self.lineage.groups_classified
+
+    def _relabels(self, facts: StatementFacts) -> bool:
+        """Whether a label of a hidden column is taken away, or another one given: what is masked would be shown by it."""
+        relations = [relation for name in facts.writes for relation in self._catalogue.candidates(name)]
+        hidden = [column for relation in relations for column in relation.columns.values() if self._is_hidden(relation, column)]
+        commented = {name: each.is_opaque for each in facts.assignments or () for name in each.columns}
+        return any(_has_label(column) or commented[column.name] for column in hidden if column.name in commented)
 
     def _calls_as_attribute(self, facts: StatementFacts) -> bool:
         """Whether `t.f` may call a function of the database's own; what its result decides is not told apart from what it returns."""
@@ -241,6 +250,10 @@ class _Targets:
         columns = [column for relation in self._relations for column in relation.columns.values() if column.name == target]
         classes = {column.classification.data_class if column.classification else None for column in columns}
         return classes.pop() if len(classes) == 1 else None
+
+
+def _has_label(column: Column) -> bool:
+    return column.classification is not None and column.classification.source == "comment"
 
 
 def _may_update(insert: StatementFacts) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 
+from querywarden.masking.write_back import MaskedValues
 from querywarden.postgresql.cell_masks import CellMask
 from querywarden.postgresql.rows import mask_value
 
@@ -17,7 +18,7 @@ _BOUNDS = re.compile(rb"(?:\[-?\d+:-?\d+\])+=")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
-def mask_array_text(element: CellMask, value: bytes) -> bytes | None:
+def mask_array_text(element: CellMask, value: bytes, remembered: MaskedValues | None = None) -> bytes | None:
     """Mask the elements of an array in text; NULL where the text isn't an array."""
     bounds = _BOUNDS.match(value)
     position = bounds.end() if bounds else 0
@@ -31,11 +32,11 @@ def mask_array_text(element: CellMask, value: bytes) -> bytes | None:
         if punctuation is not None:
             out.append(punctuation)
         elif quoted is not None:
-            out.append(_written(mask_value(element, _ESCAPED.sub(rb"\1", quoted))))
+            out.append(_written(mask_value(element, _ESCAPED.sub(rb"\1", quoted), remembered)))
         elif bare.upper() == b"NULL":
             out.append(bare)
         else:
-            out.append(_written(mask_value(element, bare)))
+            out.append(_written(mask_value(element, bare, remembered)))
     return b"".join(out)
 
 
@@ -47,7 +48,7 @@ def _written(value: bytes | None) -> bytes:
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def mask_array_binary(element: CellMask, value: bytes) -> bytes | None:
+def mask_array_binary(element: CellMask, value: bytes, remembered: MaskedValues | None = None) -> bytes | None:
     """Mask the elements of an array in binary; NULL where the bytes aren't an array."""
     try:
         dimensions, _, type_oid = struct.unpack_from("!iiI", value)
@@ -63,7 +64,7 @@ def mask_array_binary(element: CellMask, value: bytes) -> bytes | None:
             if size >= 0:
                 if position + size > len(value):
                     return None
-                masked = mask_value(element, value[position : position + size])
+                masked = mask_value(element, value[position : position + size], remembered)
                 position += size
             if masked is None:
                 has_null = 1

@@ -5,9 +5,11 @@ The numbers of `Action` and `Fill` are those of the enumerations in `rows.pyx`; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
+
+from querywarden.masking.write_back import MaskedValues
 
 
 class Action(IntEnum):
@@ -54,6 +56,18 @@ class Fill(IntEnum):
     STARS = 7
 
 
+_REMEMBERED = frozenset(
+    {
+        Action.SHAPE, Action.NAME, Action.IBAN, Action.INTEGER_TEXT, Action.INTEGER_BINARY, Action.NUMERIC_TEXT, Action.UUID_TEXT,
+        Action.UUID_BINARY, Action.HARDWARE_TEXT, Action.HARDWARE_BINARY, Action.CALLBACK,
+    }
+)  # fmt: skip
+"""What masks a value by one that looks like an ordinary value; a callback may."""
+
+Memories = Callable[[], MaskedValues | None]
+"""Gives a principal's memory of masks, which is made when it is asked for."""
+
+
 class CellMask(NamedTuple):
     """The mask of one column. `key` has 16 bytes. `limit` is the longest result in characters, 0 for none.
 
@@ -68,3 +82,10 @@ class CellMask(NamedTuple):
     limit: int = 0
     is_padded: bool = False
     callback: Callable[[bytes], bytes | None] | None = None
+
+
+def memory_for(cells: Sequence[CellMask | None], remembered: Memories | None) -> MaskedValues | None:
+    """The memory that the masks of these cells go into; none is made where none of them is to be remembered."""
+    if remembered is None or not any(cell is not None and cell.action in _REMEMBERED for cell in cells):
+        return None
+    return remembered()

@@ -207,6 +207,8 @@ class ClientMessages:
         self._relays_piece = self._relays_piece and not piece.is_last
         if self._binding is not None:
             self._digest.update(piece.data)
+            if self._binding.scan is not None:
+                self._binding.scan.feed(piece.data)
             self._end_bind(piece)
 
     def _end_bind(self, piece: Piece) -> None:

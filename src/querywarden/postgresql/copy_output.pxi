@@ -93,6 +93,7 @@ cdef class CopyMasker(RowOutput):
                 self.out_used = 0
                 raise
             finally:
+                settle(&self.memory)
                 if self.out_used == 0:
                     self.give_spare()
         finally:
@@ -226,7 +227,7 @@ cdef class CopyMasker(RowOutput):
             self.reserve(ahead + self.growth + SLACK)
             return write_constant(cell, self.out + self.out_used + ahead)
         if cell.action == CALLBACK:
-            masked = self.callbacks[self.index]((<const char*>v)[:n])
+            masked = self.callback(self.index, v, n)
             if masked is None:
                 return -1
             w = len(<bytes>masked)
@@ -234,4 +235,4 @@ cdef class CopyMasker(RowOutput):
             memcpy(self.out + self.out_used + ahead, PyBytes_AS_STRING(masked), w)
             return w
         self.reserve(ahead + 3 * n + self.growth + SLACK)
-        return write_mask(cell, v, n, self.out + self.out_used + ahead)
+        return self.write(self.index, v, n, self.out + self.out_used + ahead)

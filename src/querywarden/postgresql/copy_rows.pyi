@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from querywarden.masking.write_back import MaskedValues
 from querywarden.postgresql.cell_masks import CellMask
 
 class CopyMasker:
@@ -28,6 +29,7 @@ class TextCopyMasker(CopyMasker):
         null: bytes,
         has_header: bool = ...,
         row_buffered_bytes_max: int = ...,
+        memory: MaskedValues | None = ...,
     ) -> None: ...
 
 class CsvCopyMasker(CopyMasker):
@@ -44,9 +46,12 @@ class CsvCopyMasker(CopyMasker):
         quoted: Sequence[bool] = ...,
         has_header: bool = ...,
         row_buffered_bytes_max: int = ...,
+        memory: MaskedValues | None = ...,
     ) -> None: ...
 
 class BinaryCopyMasker(CopyMasker):
     """Masks the rows of a COPY in binary format."""
 
-    def __init__(self, cells: Sequence[CellMask | None], *, row_buffered_bytes_max: int = ...) -> None: ...
+    def __init__(
+        self, cells: Sequence[CellMask | None], *, row_buffered_bytes_max: int = ..., memory: MaskedValues | None = ...
+    ) -> None: ...

@@ -8,9 +8,9 @@ still kept whole, each up to that size, and one that is larger becomes its const
 Spec: PostgreSQL 18, Frontend/Backend Protocol, COPY Operations; COPY, File Formats.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset, strlen
 
@@ -18,6 +18,7 @@ from querywarden.postgresql.row_errors import RowViolation
 
 include "keyed_text.pxi"
 include "row_cells.pxi"
+include "shown_masks.pxi"
 include "row_output.pxi"
 include "copy_output.pxi"
 include "copy_lines.pxi"

@@ -31,8 +31,13 @@ def basis_of(state: SessionState) -> tuple[object, ...]:
     return (policy.version, policy.phase(state.now), state.principal, generation, state.changes.is_opaque, state.changes.has_code)
 
 
-def verdict_on(state: SessionState, facts: StatementFacts) -> Verdict:
-    """The policy's answer to one statement, as far as it can be given without an estimate."""
+def verdict_on(state: SessionState, facts: StatementFacts, writes_back: bool = False) -> Verdict:
+    """The policy's answer to one statement, as far as it can be given without an estimate.
+
+    Args: `writes_back` as for `evaluate.Request`; that hangs on the statement's values, so such an answer isn't kept.
+    """
+    if writes_back:
+        return _judged(state, facts, None, writes_back=True)
     verdicts = state.current_verdicts()
     found = verdicts.decisions.get(facts)
     if found is None:
@@ -49,21 +54,23 @@ def decided(state: SessionState, verdict: Verdict, index: int, text: bytes, fact
     if not verdict.wants_estimate:
         return verdict
     rows = plan_of(state, index, text, facts, portal).rows
-    return _judged(state, facts, Estimate(rows))
+    return _judged(state, facts, Estimate(rows), verdict.writes_back)
 
 
 def undeterminable(state: SessionState, verdict: Verdict, facts: StatementFacts) -> Verdict:
     """The same where no estimate can be had, so that the number of rows is unknown."""
-    return _judged(state, facts, Estimate(None)) if verdict.wants_estimate else verdict
+    return _judged(state, facts, Estimate(None), verdict.writes_back) if verdict.wants_estimate else verdict
 
 
-def _judged(state: SessionState, facts: StatementFacts, estimate: Estimate | None) -> Verdict:
+def _judged(state: SessionState, facts: StatementFacts, estimate: Estimate | None, writes_back: bool = False) -> Verdict:
     catalogue = state.catalogue or NO_CATALOGUE
     is_blind = state.changes.is_opaque or state.changes.has_code
-    request = evaluate.Request(state.principal, state.context.database, _as_meant(state, facts), catalogue, is_blind, estimate, state.now)
+    meant = _as_meant(state, facts)
+    request = evaluate.Request(state.principal, state.context.database, meant, catalogue, is_blind, estimate, state.now, writes_back)
     judgement = evaluate.judge(state.context.policy(), request)
     properties = sorted({each.value for part in judgement.parts for each in part.part.properties})
-    return Verdict(judgement.decision, judgement.wants_estimate, tuple(properties), None if estimate is None else estimate.rows)
+    rows = None if estimate is None else estimate.rows
+    return Verdict(judgement.decision, judgement.wants_estimate, tuple(properties), rows, writes_back)
 
 
 def _as_meant(state: SessionState, facts: StatementFacts) -> StatementFacts:

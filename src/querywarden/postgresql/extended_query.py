@@ -53,6 +53,7 @@ from querywarden.postgresql.prepared import NotSettled, Portal, Prepared
 from querywarden.postgresql.refusal import refusal_for, substitute
 from querywarden.postgresql.session_state import SessionState
 from querywarden.postgresql.simple_query import names_of
+from querywarden.postgresql.write_back_check import keeps_arguments, lacks_arguments, scan_of, writes_back
 
 _PARSE, _BIND, _EXECUTE, _DESCRIBE = ord("P"), ord("B"), ord("E"), ord("D")
 
@@ -113,6 +114,7 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
         refuse_extended(state, _PARSE, message.name, judgement)
         return
     prepared = Prepared(text, facts, verdict, basis_of(state), message.parameter_types, names_at=state.names_made.now)
+    prepared.understood, prepared.understood_at = decided_on, state.names.epoch
     prepared.declared_types = _without_trailing_zeros(message.parameter_types)
     entry = Expected(Awaited.PARSE, prepared=prepared, definitions=[state.registry.define(False, message.name, prepared)])
     state.queue(
@@ -154,8 +156,12 @@ def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) ->
     count = _parameter_count(rest)
     digest = hashlib.sha256(rest).digest() if is_whole else b""
     portal = Portal(prepared, count, digest, values_of(body) if is_whole else 0, bound_at=state.statements, bound_names=state.names.epoch)
-    if is_whole and prepared.may_wait:
+    must_look = keeps_arguments(state, prepared)
+    if is_whole and (must_look or prepared.may_wait):
         portal.arguments = decode_bind(body)
+    elif must_look and not is_whole:
+        portal.scan = scan_of(state, prepared)
+        portal.scan.feed(rest)
     if portal.runs_by_name and prepared.facts is not None:
         portal.target = target_of(state, prepared.facts)
     definition = state.registry.define(True, portal_name, portal)
@@ -256,8 +262,15 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
         what = f'prepared statement "{unknown.args[0]}" does not exist'
         refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
         return judge_refused(state, "execute", len(prepared.text), refusal), None
+    if lacks_arguments(state, whole, portal):
+        sentence = "this statement stores values in masked columns, and its parameters can't be looked at for masked values"
+        hint = "Prepare and bind it again; send arrays and documents of less than a megabyte each."
+        refusal = refusal_for(ReasonCode.MASKED_WRITE_BACK, state.new_audit_id(), sentence, hint)
+        return judge_refused(state, "execute", len(prepared.text), refusal, prepared.text), None
     verdict = prepared.verdict
-    if verdict is None or whole is not facts or prepared.basis != basis_of(state):
+    if writes_back(state, prepared.text, whole, portal):
+        verdict = verdict_on(state, whole, writes_back=True)
+    elif verdict is None or whole is not facts or prepared.basis != basis_of(state):
         verdict = verdict_on(state, whole)
         if whole is facts:
             prepared.verdict, prepared.basis = verdict, basis_of(state)

@@ -15,7 +15,7 @@ from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import encode
 from querywarden.postgresql.front import Asked, Front
 from querywarden.postgresql.judgement_wait import MustWait
-from querywarden.postgresql.outgoing import ToServer
+from querywarden.postgresql.outgoing import NO_SEGMENT, ToServer
 from querywarden.postgresql.probe import Probe, Step
 from querywarden.postgresql.session_state import IDLE, SessionState
 
@@ -58,7 +58,9 @@ def ask(state: SessionState, front: Front, probe: Probe, about: Asked) -> NoRetu
     front.probe, front.asked = probe, about
     entry = Expected(Awaited.PROBE, probe=probe)
     state.expected.add_before(entry, state.to_server.kept_entries)
-    state.to_server.add_before_kept(ToServer(probe.data, Housekeeping.ESTIMATE, entry=entry))
+    # In the client's segment it is a part of that: the server has begun it then, also for the next question.
+    segment = state.registry.segment if probe.is_in_segment else NO_SEGMENT
+    state.to_server.add_before_kept(ToServer(probe.data, Housekeeping.ESTIMATE, entry=entry, segment=segment))
     raise MustWait
 
 

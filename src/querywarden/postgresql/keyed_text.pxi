@@ -279,20 +279,16 @@ cdef Py_ssize_t write_number(Cell* cell, const unsigned char* v, Py_ssize_t n, u
     return n
 
 
-cdef Py_ssize_t write_integer(Cell* cell, const unsigned char* v, Py_ssize_t n, unsigned char* o) noexcept nogil:
-    """A binary integer of 2, 4 or 8 bytes, masked as its decimal text is."""
-    cdef unsigned char text[24]
-    cdef unsigned char masked[24]
+cdef Py_ssize_t integer_text(const unsigned char* v, Py_ssize_t n, unsigned char* text) noexcept nogil:
+    """The decimal text of a binary integer of up to 8 bytes, at the end of 24; tells where it begins."""
     cdef uint64_t magnitude = 0
-    cdef int64_t value
-    cdef Py_ssize_t i, at = 24, size
+    cdef Py_ssize_t i, at = 24
     cdef bint negative
     for i in range(n):
         magnitude = (magnitude << 8) | v[i]
     if n < 8 and magnitude >> (8 * n - 1):
         magnitude |= ~<uint64_t>0 << (8 * n)
-    value = <int64_t>magnitude
-    negative = value < 0
+    negative = <int64_t>magnitude < 0
     if negative:
         magnitude = ~magnitude + 1
     while magnitude or at == 24:
@@ -302,8 +298,17 @@ cdef Py_ssize_t write_integer(Cell* cell, const unsigned char* v, Py_ssize_t n, 
     if negative:
         at -= 1
         text[at] = 45
+    return at
+
+
+cdef Py_ssize_t write_integer(Cell* cell, const unsigned char* v, Py_ssize_t n, unsigned char* o) noexcept nogil:
+    """A binary integer of 2, 4 or 8 bytes, masked as its decimal text is."""
+    cdef unsigned char text[24]
+    cdef unsigned char masked[24]
+    cdef uint64_t magnitude = 0
+    cdef Py_ssize_t i, at = integer_text(v, n, text), size
+    cdef bint negative = text[at] == 45
     size = write_number(cell, text + at, 24 - at, masked)
-    magnitude = 0
     for i in range(1 if negative else 0, size):
         magnitude = magnitude * 10 + (masked[i] - 48)
     if negative:

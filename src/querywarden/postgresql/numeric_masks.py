@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 
+from querywarden.masking.write_back import MaskedValues
 from querywarden.postgresql.cell_masks import CellMask
 from querywarden.postgresql.rows import mask_value
 
@@ -15,12 +16,12 @@ _NEGATIVE = 0x4000
 _FINITE = (0, _NEGATIVE)
 
 
-def mask_numeric_binary(text: CellMask, value: bytes) -> bytes | None:
+def mask_numeric_binary(text: CellMask, value: bytes, remembered: MaskedValues | None = None) -> bytes | None:
     """Mask a binary numeric by the mask of its text; NaN and the infinities become 0, malformed bytes NULL."""
     decimal = decode_numeric(value)
     if decimal is None:
         return None
-    masked = mask_value(text, decimal)
+    masked = mask_value(text, decimal, remembered)
     return None if masked is None else encode_numeric(masked)
 
 

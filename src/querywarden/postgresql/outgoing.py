@@ -15,6 +15,10 @@ from querywarden.postgresql.expected import Expected
 from querywarden.session.effects import SendToClient, SendToServer
 
 
+NO_SEGMENT = -1
+"""The segment of what belongs to none of the client's."""
+
+
 @dataclass(slots=True, eq=False)
 class ToServer:
     """A message for the server. `acts` are the statements in it, in order; `records` what has to be safe before it goes.
@@ -42,7 +46,7 @@ class ServerQueue:
         self._queue: deque[ToServer] = deque()
         self._kept = 0
         """Messages at the end of the queue that are kept back for one that isn't admitted yet."""
-        self.begun = -1
+        self.begun = NO_SEGMENT
         """The latest segment of which the server has got something."""
         self.waiting_bytes = 0
         self.is_blocked = False

@@ -14,6 +14,7 @@ from typing import Any
 
 from querywarden.model.decision import Allow
 from querywarden.model.facts import StatementFacts, Verb
+from querywarden.postgresql.bind_scan import BindScan
 from querywarden.postgresql.messages.frontend import Bind
 from querywarden.postgresql.verdicts import Verdict
 
@@ -35,6 +36,9 @@ class Prepared:
     """Made by PREPARE or DECLARE: `text` is that statement, not its body."""
     declared_types: tuple[int, ...] = ()
     """The types that its Parse has declared, as OIDs; the server infers the others from the text."""
+    understood: StatementFacts | None = None
+    """Its facts with the data flow that it had when it was prepared, and `understood_at` how often the name space may have moved then."""
+    understood_at: int = 0
     names_at: int = 0
     """How often the session had made names when it was prepared: the server has settled then what those in the text mean."""
 
@@ -57,7 +61,9 @@ class Portal:
     values: int = 0
     """How many values its parameters hold, the elements of arrays one by one; 0 for a few."""
     arguments: Bind | None = None
-    """Its parameters, where they may be needed for an estimate or an approver. Secrets: they are the client's own values."""
+    """Its parameters, where an estimate, an approver or the look for masks may need them. Secrets: they are the client's own values."""
+    scan: BindScan | None = None
+    """What was seen of its parameters, where these are too large to be kept and had to be looked at."""
     is_held: bool = False
     is_lasting: bool = False
     """A held cursor whose transaction has been committed: a later rollback leaves it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from querywarden.errors import PeerViolation
 from querywarden.masking.key import MaskingKey
 from querywarden.masking.plan import ColumnMask, OutputColumn
+from querywarden.postgresql.cell_masks import Memories, memory_for
 from querywarden.postgresql.rows import RowMasker
 from querywarden.postgresql.value_masks import cell_mask
 
@@ -83,8 +84,9 @@ def compile_rows(
     masks: Sequence[ColumnMask | None],
     key: MaskingKey,
     row_buffered_bytes_max: int = ROW_BUFFERED_BYTES_MAX,
+    remembered: Memories | None = None,
 ) -> RowMasker | None:
-    """The row masker of a result, None when no column of it is masked."""
+    """The row masker of a result, None when no column of it is masked. `remembered` gives the memory that its masks go into."""
     if len(masks) != len(fields):
         raise ValueError("a result needs one mask, or None, for each of its columns")
     if all(mask is None for mask in masks):
@@ -96,4 +98,4 @@ def compile_rows(
         None if mask is None else cell_mask(field.type_oid, field.type_modifier, code, mask, key)
         for field, code, mask in zip(fields, per_column, masks, strict=True)
     )
-    return RowMasker(cells, row_buffered_bytes_max)
+    return RowMasker(cells, row_buffered_bytes_max, memory=memory_for(cells, remembered))

@@ -8,6 +8,7 @@ Spec: PostgreSQL 18, "COPY Operations"; Message Formats, CopyOutResponse.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from querywarden.errors import ReasonCode
 from querywarden.masking.plan import ColumnMask, OutputColumn, plan_masks, unknown_relations
@@ -99,7 +100,8 @@ def _plan(
     )
     execution.row_plan = RowPlan((), masks, masked)
     context = state.context
-    return copy_masker(form, outputs, masks, context.masking_key, context.limits.row_buffered_bytes_max)
+    remembered = partial(context.remembered, state.principal, True)
+    return copy_masker(form, outputs, masks, context.masking_key, context.limits.row_buffered_bytes_max, remembered)
 
 
 def _masks(state: SessionState, execution: Execution, outputs: Sequence[OutputFlow], catalogue: Catalogue) -> tuple[ColumnMask | None, ...]:

@@ -21,10 +21,23 @@ cdef void write_uuid_bytes(Cell* cell, const unsigned char* v, unsigned char* o)
     o[8] = (o[8] & 0x3F) | 0x80
 
 
+cdef Py_ssize_t uuid_text(const unsigned char* v, unsigned char* o) noexcept nogil:
+    """The text of a UUID's bytes, with hyphens."""
+    cdef Py_ssize_t i, w = 0
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            o[w] = 45
+            w += 1
+        o[w] = HEXADECIMAL[v[i] >> 4]
+        o[w + 1] = HEXADECIMAL[v[i] & 15]
+        w += 2
+    return w
+
+
 cdef Py_ssize_t write_uuid_text(Cell* cell, const unsigned char* v, Py_ssize_t n, unsigned char* o) noexcept nogil:
     cdef unsigned char raw[16]
     cdef unsigned char masked[16]
-    cdef Py_ssize_t i, w = 0
+    cdef Py_ssize_t i
     cdef int nibbles = 0, digit
     memset(raw, 0, 16)
     for i in range(n):
@@ -33,14 +46,7 @@ cdef Py_ssize_t write_uuid_text(Cell* cell, const unsigned char* v, Py_ssize_t n
             raw[nibbles // 2] |= digit << (0 if nibbles % 2 else 4)
             nibbles += 1
     write_uuid_bytes(cell, raw, masked)
-    for i in range(16):
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            o[w] = 45
-            w += 1
-        o[w] = HEXADECIMAL[masked[i] >> 4]
-        o[w + 1] = HEXADECIMAL[masked[i] & 15]
-        w += 2
-    return w
+    return uuid_text(masked, o)
 
 
 cdef Py_ssize_t write_hardware(Cell* cell, const unsigned char* v, Py_ssize_t n, unsigned char* o, bint is_text) noexcept nogil:

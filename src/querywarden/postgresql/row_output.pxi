@@ -64,12 +64,16 @@ cdef class RowOutput:
     cdef tuple masks
     cdef list callbacks
     cdef Py_ssize_t growth
+    cdef object remembered
+    cdef Memory memory
     cdef unsigned char* out
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_used
 
-    def __cinit__(self, cells, *arguments, **named):
+    def __cinit__(self, cells, *arguments, memory=None, **named):
         cdef int index
+        self.remembered = memory
+        open_memory(&self.memory, memory)
         self.masks = tuple(cells)
         self.count = len(self.masks)
         self.callbacks = [None] * self.count
@@ -83,13 +87,25 @@ cdef class RowOutput:
                 self.callbacks[index] = self.masks[index].callback
 
     def __dealloc__(self):
+        close_memory(&self.memory)
         free(self.cells)
         free(self.out)
+
+    cdef object callback(self, int index, const unsigned char* v, Py_ssize_t n):
+        value = (<const char*>v)[:n]
+        settle(&self.memory)
+        return self.callbacks[index](value) if self.remembered is None else self.callbacks[index](value, self.remembered)
+
+    cdef inline Py_ssize_t write(self, int index, const unsigned char* v, Py_ssize_t n, unsigned char* o) noexcept:
+        """Write the mask of a cell that has no callback, and remember it."""
+        cdef Py_ssize_t w = write_mask(&self.cells[index], v, n, o)
+        remember(&self.memory, &self.cells[index], o, w)
+        return w
 
     cdef Py_ssize_t call(self, int index, const unsigned char* v, Py_ssize_t n, Py_ssize_t more) except -2:
         """Mask a cell by its callback; writes behind the four bytes of its length."""
         cdef Py_ssize_t w
-        masked = self.callbacks[index]((<const char*>v)[:n])
+        masked = self.callback(index, v, n)
         if masked is None:
             return -1
         w = len(<bytes>masked)

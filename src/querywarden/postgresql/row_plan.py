@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from querywarden.masking.plan import ColumnMask, OutputColumn, plan_masks, unknown_relations
 from querywarden.model.catalogue import Catalogue
@@ -31,7 +32,8 @@ class RowPlan:
         if not self.masked:
             return None
         context = state.context
-        return compile_rows(self.fields, (), self.masks, context.masking_key, context.limits.row_buffered_bytes_max)
+        remembered = partial(context.remembered, state.principal, True)
+        return compile_rows(self.fields, (), self.masks, context.masking_key, context.limits.row_buffered_bytes_max, remembered)
 
 
 STALE = 0

@@ -49,7 +49,7 @@ cdef class RowStream(RowOutput):
                 raise RowViolation("DataRow has a field length that does not fit")
             if n > kept_used - q - 4:
                 if is_settled(cell, kept + q + 4, kept_used - q - 4):
-                    w = write_mask(cell, kept + q + 4, kept_used - q - 4, self.out + self.out_used + 4)
+                    w = self.write(index, kept + q + 4, kept_used - q - 4, self.out + self.out_used + 4)
                     self.put_cell(w)
                     q += 4
                     self.mode, self.cell_left, self.cell_size = SKIPPING, n, n
@@ -63,7 +63,7 @@ cdef class RowStream(RowOutput):
                 if cell.action == CALLBACK:
                     w = self.call(index, kept + q + 4, n, 3 * kept_used + self.growth)
                 else:
-                    w = write_mask(cell, kept + q + 4, n, self.out + self.out_used + 4)
+                    w = self.write(index, kept + q + 4, n, self.out + self.out_used + 4)
                 self.put_cell(w)
                 q += 4 + n
             index += 1

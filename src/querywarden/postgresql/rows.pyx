@@ -9,9 +9,9 @@ before any byte of the row is emitted.
 Spec: PostgreSQL 18, Frontend/Backend Protocol, Message Formats, DataRow.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
@@ -19,6 +19,7 @@ from querywarden.postgresql.row_errors import RowTooLarge, RowViolation
 
 include "keyed_text.pxi"
 include "row_cells.pxi"
+include "shown_masks.pxi"
 include "row_output.pxi"
 include "row_stream.pxi"
 
@@ -47,7 +48,7 @@ cdef class RowMasker(RowStream):
     cdef Py_ssize_t kept_size
     cdef Py_ssize_t kept_used
 
-    def __cinit__(self, cells, Py_ssize_t row_buffered_bytes_max=1 << 20):
+    def __cinit__(self, cells, Py_ssize_t row_buffered_bytes_max=1 << 20, *, memory=None):
         self.buffered_max = max(row_buffered_bytes_max, 16)
 
     def __dealloc__(self):
@@ -81,6 +82,7 @@ cdef class RowMasker(RowStream):
                 self.is_broken = True
                 raise
             finally:
+                settle(&self.memory)
                 self.give_spare()
         finally:
             PyBuffer_Release(&view)
@@ -194,7 +196,7 @@ cdef class RowMasker(RowStream):
                 begin = self.out + at
                 o = self.out + self.out_used
             else:
-                w = write_mask(&self.cells[index], q, n, o + 4)
+                w = self.write(index, q, n, o + 4)
             put_length(o, w)
             o += 4 if w < 0 else 4 + w
             q += n
@@ -210,24 +212,38 @@ cdef class RowMasker(RowStream):
         return 0
 
 
-def mask_value(mask, bytes value):
-    """Mask one value outside a row, as the elements of arrays are."""
+def mask_value(mask, bytes value, remembered=None):
+    """Mask one value outside a row, as the elements of arrays are; `remembered` is the MaskedValues that is to know it, if any."""
     cdef Cell cell
+    cdef Memory memory
     cdef Py_ssize_t growth = set_cell(&cell, mask)
     cdef Py_ssize_t size = len(value)
     cdef unsigned char* o
     if size == 0:
         return value
     if cell.action == CALLBACK:
-        return mask.callback(value)
+        return mask.callback(value) if remembered is None else mask.callback(value, remembered)
     o = <unsigned char*>malloc(3 * size + growth)
     if o == NULL:
         raise MemoryError
     try:
+        open_memory(&memory, remembered)
         size = write_mask(&cell, <const unsigned char*>PyBytes_AS_STRING(value), size, o)
+        remember(&memory, &cell, o, size)
+        close_memory(&memory)
         return None if size < 0 else (<char*>o)[:size]
     finally:
         free(o)
+
+
+def hashed_mask(bytes key, bytes value):
+    """The 64 bits that a remembered mask is known by, under a key of 16 bytes; upper and lower case alike."""
+    cdef uint64_t k0, k1
+    if len(key) != 16 or len(value) < 8:
+        raise ValueError("not the key, or not the text, of a remembered mask")
+    memcpy(&k0, PyBytes_AS_STRING(key), 8)
+    memcpy(&k1, PyBytes_AS_STRING(key) + 8, 8)
+    return mask_hash(k0, k1, <const unsigned char*>PyBytes_AS_STRING(value), len(value))
 
 
 def relay_rows(data, Py_ssize_t start, Py_ssize_t end):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from querywarden.masking.key import MaskingKey
+from querywarden.masking.write_back import MaskedValues
 from querywarden.model.decision import WaitMode
 from querywarden.model.facts import Analysis
 from querywarden.model.limits import Limits
@@ -19,6 +20,10 @@ from querywarden.session.effects import Durability
 
 
 def _no_budget(now: float) -> BudgetLeft | None:
+    return None
+
+
+def _no_memory(principal: Principal, is_to_be_made: bool) -> MaskedValues | None:
     return None
 
 
@@ -57,6 +62,8 @@ class StatementContext:
     """How often a waiting client is told again."""
     flows: DataFlows = field(default_factory=DataFlows)
     """What the server has said of texts, shared by the sessions of the database."""
+    remembered: Callable[[Principal, bool], MaskedValues | None] = _no_memory
+    """The masks that a principal has lately been shown in the database; True makes a memory where there is none."""
     budget: Callable[[float], BudgetLeft | None] = _no_budget
     """What the principal's budgets have left at a time; None where it has none."""
 

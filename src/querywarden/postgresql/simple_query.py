@@ -36,6 +36,7 @@ from querywarden.postgresql.outgoing import ToServer
 from querywarden.postgresql.prepared import Definition, Portal, Prepared
 from querywarden.postgresql.refusal import Refusal, refusal_for, substitute
 from querywarden.postgresql.session_state import SessionState
+from querywarden.postgresql.write_back_check import writes_back
 
 _QUERY = ord("Q")
 
@@ -189,7 +190,7 @@ def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: State
             sqlstate="26000",
         )
         return judge_refused(state, "simple", len(text), refusal, text)
-    verdict = verdict_on(state, whole)
+    verdict = verdict_on(state, whole, writes_back(state, text, whole))
     renamed = renamed_since(state, facts, whole, verdict)
     if renamed is not None:
         return judge_refused(state, "simple", len(text), renamed, text)

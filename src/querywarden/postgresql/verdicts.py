@@ -58,6 +58,8 @@ class Verdict:
     wants_estimate: bool = False
     properties: tuple[str, ...] = ()
     estimated_rows: int | None = None
+    writes_back: bool = False
+    """It was given to a statement whose values are masks that were shown: others of the same facts have another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Verdicts:
 
     __slots__ = (
         "_catalogue", "_has_code", "_is_opaque", "_phase", "_policy", "_principal", "consequences", "decisions", "guesses", "harmless",
-        "known", "plans", "wanted",
+        "known", "plans", "stores", "wanted",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -116,6 +118,8 @@ class Verdicts:
         """Statements that change nothing of what others mean, and run no code."""
         self.guesses: ByFacts[int] = ByFacts()
         """How many conditions of a statement are guesses."""
+        self.stores: ByFacts[bool] = ByFacts()
+        """Whether a statement stores values of the client's choice in columns that the principal may not see."""
         self.wanted: ByFacts[bool] = ByFacts()
         """Whether the data flow of a statement matters."""
         self.plans: ByFacts[dict[tuple[bytes, bool, Reveal], Any]] = ByFacts()

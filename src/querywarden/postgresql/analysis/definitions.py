@@ -24,6 +24,8 @@ _NOT_OF_COLUMNS = frozenset(
 """ALTER TABLE commands that name something other than a column."""
 _RELATIONS = frozenset({"table", "view", "materialized_view", "index", "sequence", "foreign_table"})
 _TABLES = frozenset({"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"})
+_HOLDING = _TABLES | {"OBJECT_MATVIEW"}
+"""Relations that hold rows of their own."""
 _PARTS_OF_RELATIONS = frozenset({"trigger", "rule", "policy"})
 _NAMING_FUNCTIONS = frozenset({"aggregate", "operator", "type"})
 _NAMING_TYPES = frozenset({"leftarg", "rightarg", "stype", "mstype", "basetype", "element", "like"})
@@ -32,6 +34,8 @@ _ROLE_KINDS = frozenset({"role", "policy"})
 _SERVER_KINDS = frozenset({"event_trigger", "publication", "subscription", "database", "tablespace"})
 _NETWORK_KINDS = frozenset({"foreign_server", "foreign_data_wrapper", "user_mapping"})
 _CODE_KINDS = frozenset({"extension", "language", "access_method"})
+_LABELS = ("querywarden", "pii")
+"""The words that labels in comments begin with."""
 
 
 @reads("CreateTableAsStmt")
@@ -196,6 +200,9 @@ def read_rename(gatherer: Gatherer, body: Node, scope: Scope) -> None:
         # Most classes rest on names: what is renamed is stored under another one.
         gatherer.column_names |= {body["subname"], body["newname"]}
         gatherer.assignments = (Expression(frozenset({body["subname"]}), is_plain_column=True, target=body["newname"]),)
+    elif body["renameType"] in _HOLDING:
+        # A class may rest on the relation's name as well: all of its columns are stored under another one.
+        gatherer.assignments = None
     if relation is not None:
         gatherer.write(relation)
         mark_temporary(gatherer)
@@ -213,6 +220,8 @@ def read_alter_object(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     if "relation" in body:
         gatherer.write(body["relation"])
         mark_temporary(gatherer)
+        if body["objectType"] in _HOLDING and "newschema" in body:
+            gatherer.assignments = None
         if kind in _RELATIONS and "newschema" in body:
             gatherer.write_name(body["newschema"], body["relation"]["relname"])
     gatherer.walk(body.get("object"), scope)
@@ -235,7 +244,11 @@ def read_comment(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """COMMENT ON and SECURITY LABEL ON: a comment on a column can change what is masked."""
     item = body.get("object", {})
     if body["objtype"] == "OBJECT_COLUMN" and "List" in item:
-        gatherer.column_names.add(item["List"]["items"][-1]["String"]["sval"])
+        column = item["List"]["items"][-1]["String"]["sval"]
+        gatherer.column_names.add(column)
+        # A comment takes the place of the one before it; one that isn't plain may be a label itself.
+        is_label = any(word in body.get("comment", "").lower() for word in _LABELS)
+        gatherer.assignments = (Expression(frozenset({column}), is_opaque=is_label, target=column),)
         item = {"List": {"items": item["List"]["items"][:-1]}}
     kind = kind_of(body["objtype"]) or ""
     gatherer.object_kind = kind
