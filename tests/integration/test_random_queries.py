@@ -29,10 +29,9 @@ SEEDS = tuple(map(int, os.environ.get("QUERYWARDEN_RANDOM_SEED", "").split(","))
 STATEMENTS = 200 if NIGHTLY else 75
 """For each seed, on each of three servers."""
 
-CLEAN_MUST_PASS = os.environ.get("QUERYWARDEN_CLEAN_MUST_PASS") == "1"
-"""Whether statements that name nothing classified must come through whole: the rule by names alone masks many of them."""
-
 VALID_SHARE_MIN = 0.8
+CLEAN_SHARE_MIN = 0.9
+"""Of the statements that are made of nothing classified, so many come through whole. (Addresses in views are masked by their type.)"""
 
 
 @dataclass
@@ -183,9 +182,9 @@ def test_random_statements(random_site, schemas, seed: int) -> None:
     assert [] == tally.examples.get("shown", [])
     assert [] == tally.examples.get("broken", [])
     assert tally.counts["invalid"] <= (1 - VALID_SHARE_MIN) * tally.counts["all"]
-    if CLEAN_MUST_PASS:
-        for what in ("clean held", "clean refused", "clean masked", "clean columns masked"):
-            assert [] == tally.examples.get(what, []), what
+    assert [] == tally.examples.get("clean refused", [])
+    clean = {what: tally.counts[f"clean {what}"] for what in ("clear", "held", "masked")}
+    assert clean["clear"] >= CLEAN_SHARE_MIN * sum(clean.values()), tally.examples
 
 
 def _report(major: int, seed: int, tally: Tally) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ class Answer:
     @property
     def is_error(self) -> bool:
         return self.sqlstate != ""
+
+
+_NUMBERS = itertools.count(1)
 
 
 def text(client: WireClient, query: str) -> Answer:
@@ -58,7 +62,10 @@ def binary_cursor(client: WireClient, query: str) -> Answer:
 
 
 def prepared(client: WireClient, query: str) -> Answer:
-    return _answer(client.run(f"PREPARE q AS {query}"), lambda: client.run("EXECUTE q"), lambda: client.run("DEALLOCATE q"))
+    # Another name each time: where the EXECUTE fails, the DEALLOCATE isn't reached.
+    name = f"q{next(_NUMBERS)}"
+    made = client.run(f"PREPARE {name} AS {query}")
+    return _answer(made, lambda: client.run(f"EXECUTE {name}"), lambda: client.run(f"DEALLOCATE {name}"))
 
 
 def copy_text(client: WireClient, query: str) -> Answer:

@@ -112,7 +112,9 @@ class Expressions:
         template = self._chance.choice(CALLS[type_]).replace("{s}", self._schema)
         arguments = [self.grow(each, scope, depth - 1) for each in _ARGUMENT.findall(template)]
         texts = (each.sql for each in arguments)
-        return _made_of(_ARGUMENT.sub(lambda _: next(texts), template), type_, arguments)
+        made = _made_of(_ARGUMENT.sub(lambda _: next(texts), template), type_, arguments)
+        # Of a row that was put together only the one field counts, which may be the plain one: left open.
+        return Expr(made.sql, made.type, False, made.is_hidden or made.is_opaque) if template.endswith((").a", ").b")) else made
 
     def _case(self, type_: str, scope: Scope, depth: int) -> Expr:
         """A choice: what is tested is no value of it, but tells; whether that counts as one is left open."""

@@ -118,6 +118,9 @@ class SchemaMaker:
                     self.schema.classes[f"{self.schema.name}.{name}.{column}"] = class_
                 else:
                     comments.append((column, class_))
+            elif plain_type(type_) == "inet":
+                # An address is personal by its type, unless somebody says that these aren't.
+                self.schema.classes[f"{self.schema.name}.{name}.{column}"] = "none"
             declared[column] = self._declared(type_)
             fields.append(Field(column, plain_type(type_), is_hidden))
         texts = [each for each in fields if each.type in {"text", "varchar"}]
