@@ -19,7 +19,8 @@ FIRST = int(os.environ.get("QUERYWARDEN_SEQUENCES_FROM", "0"))
 @pytest.fixture
 def people(site):
     site.server.sql(
-        "SET client_min_messages = warning; DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS other CASCADE; GRANT CREATE ON DATABASE people TO app;"
+        "SET client_min_messages = warning; DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS other CASCADE;"
+        " GRANT CREATE ON DATABASE people TO app;"
         "CREATE SCHEMA public AUTHORIZATION app; SET ROLE app;" + SETUP,
         "people",
     )
@@ -28,7 +29,8 @@ def people(site):
 
 @pytest.mark.parametrize("start", range(FIRST, FIRST + SEQUENCES, 30))
 def test_the_servers_messages_are_the_same_direct_and_through_the_proxy(people, start):
-    token = people.token()
+    # A user of its own: what one may find out by conditions on masked columns has a budget.
+    token = people.token(f"player{start}")
     compared = 0
     for seed in range(start, start + 30):
         answers = []

@@ -29,7 +29,7 @@ INSERT INTO {_TABLE} VALUES
      'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{{"+49 151 2345 6790"}}'),
     (2, 'second', 'bob@corp.test', '+49 170 9876 5432', 'Bob Fisherman', 'DE02120300000000202051', 9876543210987,
      'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a22', '{{"+49 151 2345 6791"}}');
-"""  # noqa: S608 - the name is this file's own
+"""
 _REMEMBERED = ("phone", "full_name", "iban", "account_number", "device_id", "phones")
 _COLUMNS = ("email", *_REMEMBERED)
 
@@ -56,11 +56,11 @@ def people(site):
 def stored(site, columns="*", where="true"):
     """What is in the table, behind the proxy's back."""
     with site.direct("people").connect() as connection:
-        return connection.execute(f"SELECT {columns} FROM {_TABLE} WHERE {where} ORDER BY id").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT {columns} FROM {_TABLE} WHERE {where} ORDER BY id").fetchall()
 
 
 def shown(connection, columns=", ".join(_COLUMNS), where="id = 1"):
-    return connection.execute(f"SELECT {columns} FROM {_TABLE} WHERE {where}").fetchone()  # noqa: S608
+    return connection.execute(f"SELECT {columns} FROM {_TABLE} WHERE {where}").fetchone()
 
 
 def refused(run, *arguments, **named):
@@ -80,7 +80,7 @@ def test_a_mask_of_any_column_is_refused_by_any_way(people, column, way):
     cursors = {"simple": psycopg.ClientCursor, "client": psycopg.ClientCursor}
     with people.through("people").connect(cursor_factory=cursors.get(way, psycopg.Cursor)) as connection:
         (mask,) = shown(connection, column)
-        sql = f"UPDATE {_TABLE} SET {column} = %s WHERE id = 2"  # noqa: S608
+        sql = f"UPDATE {_TABLE} SET {column} = %s WHERE id = 2"
         if way == "simple":
             literal = "ARRAY['" + mask[0] + "']" if isinstance(mask, list) else f"'{mask}'"
             refused(connection.execute, sql.replace("%s", literal))
@@ -92,15 +92,23 @@ def test_a_mask_of_any_column_is_refused_by_any_way(people, column, way):
 
 
 def test_fresh_values_are_stored_and_seen_masked(people):
-    fresh = ("eve@corp.test", "+49 151 5555 4444", "Eve Gardener", "DE75512108001245126199", 5550001112223, uuid.uuid4(), ["+49 151 1 22334455"])
+    fresh = (
+        "eve@corp.test",
+        "+49 151 5555 4444",
+        "Eve Gardener",
+        "DE75512108001245126199",
+        5550001112223,
+        uuid.uuid4(),
+        ["+49 151 1 22334455"],
+    )
     sets = ", ".join(f"{column} = %s" for column in _COLUMNS)
     with people.through("people").connect() as connection:
         shown(connection)
         for binary in (False, True):
-            connection.execute(f"UPDATE {_TABLE} SET {sets} WHERE id = 2", fresh, binary=binary)  # noqa: S608
+            connection.execute(f"UPDATE {_TABLE} SET {sets} WHERE id = 2", fresh, binary=binary)
             assert stored(people, ", ".join(_COLUMNS), "id = 2") == [fresh]
         assert shown(connection, "email", "id = 2")[0].endswith("@example.com")
-        connection.execute(f"UPDATE {_TABLE} SET note = %s WHERE id = 2", ["u_abcdefghij@example.com"])  # noqa: S608
+        connection.execute(f"UPDATE {_TABLE} SET note = %s WHERE id = 2", ["u_abcdefghij@example.com"])
     assert stored(people, "note", "id = 2") == [("u_abcdefghij@example.com",)]
 
 
@@ -109,11 +117,11 @@ def test_what_one_session_was_shown_another_of_the_same_principal_cannot_store(p
         masks = dict(zip(_REMEMBERED, shown(reading, ", ".join(_REMEMBERED)), strict=True))
     with people.through("people").connect() as writing:
         for column in ("phone", "full_name", "iban"):
-            refused(writing.execute, f"UPDATE {_TABLE} SET {column} = %s WHERE id = 2", [masks[column]])  # noqa: S608
+            refused(writing.execute, f"UPDATE {_TABLE} SET {column} = %s WHERE id = 2", [masks[column]])
     with people.through("people", "bob").connect() as other:
         # Whoever was never shown it may well mean it.
-        other.execute(f"UPDATE {_TABLE} SET phone = %s WHERE id = 2", [masks["phone"]])  # noqa: S608
-        refused(other.execute, f"UPDATE {_TABLE} SET email = %s WHERE id = 2", ["u_abcdefghij@example.com"])  # noqa: S608
+        other.execute(f"UPDATE {_TABLE} SET phone = %s WHERE id = 2", [masks["phone"]])
+        refused(other.execute, f"UPDATE {_TABLE} SET email = %s WHERE id = 2", ["u_abcdefghij@example.com"])
     assert stored(people, "phone", "id = 2") == [(masks["phone"],)]
 
 
@@ -148,16 +156,16 @@ def test_every_kind_of_write_is_looked_at(people, template, binding):
 def test_prepared_statements_of_sql_are_looked_at_when_they_run(people):
     with people.through("people").connect(cursor_factory=psycopg.ClientCursor) as connection:
         (mask,) = shown(connection, "phone")
-        connection.execute(f"PREPARE change(text, int) AS UPDATE {_TABLE} SET phone = $1 WHERE id = $2")  # noqa: S608
+        connection.execute(f"PREPARE change(text, int) AS UPDATE {_TABLE} SET phone = $1 WHERE id = $2")
         refused(connection.execute, "EXECUTE change(%s, 2)", [mask])
         connection.execute("EXECUTE change(%s, 2)", ["+49 151 1111 2222"])
         assert stored(people, "phone", "id = 2") == [("+49 151 1111 2222",)]
-        refused(connection.execute, f"UPDATE {_TABLE} SET note = 'x' WHERE id = 1; EXECUTE change(%s, 2)", [mask])  # noqa: S608
+        refused(connection.execute, f"UPDATE {_TABLE} SET note = 'x' WHERE id = 1; EXECUTE change(%s, 2)", [mask])
     assert stored(people, "note", "id = 1") == [("first",)]
 
 
 def test_one_statement_is_refused_and_the_same_with_other_values_is_not(people):
-    sql = f"UPDATE {_TABLE} SET phone = %s WHERE id = %s"  # noqa: S608
+    sql = f"UPDATE {_TABLE} SET phone = %s WHERE id = %s"
     with people.through("people").connect() as connection:
         (mask,) = shown(connection, "phone")
         for _ in range(3):
@@ -167,7 +175,7 @@ def test_one_statement_is_refused_and_the_same_with_other_values_is_not(people):
 
 
 def test_large_values_pass_in_pieces_and_are_looked_at(people):
-    sql = f"UPDATE {_TABLE} SET note = %s, phone = %s WHERE id = 2"  # noqa: S608
+    sql = f"UPDATE {_TABLE} SET note = %s, phone = %s WHERE id = 2"
     with people.through("people").connect() as connection:
         (mask,) = shown(connection, "phone")
         large = "x" * 3_000_000
@@ -175,7 +183,7 @@ def test_large_values_pass_in_pieces_and_are_looked_at(people):
         assert stored(people, "length(note), phone", "id = 2") == [(3_000_000, "+49 151 1111 2222")]
         refused(connection.execute, sql, [large, mask])
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="can't be looked at"):
-            connection.execute(f"UPDATE {_TABLE} SET phones = %s WHERE id = 2", [[f"+49 151 {n}" for n in range(200_000)]])  # noqa: S608
+            connection.execute(f"UPDATE {_TABLE} SET phones = %s WHERE id = 2", [[f"+49 151 {n}" for n in range(200_000)]])
     assert stored(people, "phone", "id = 2") == [("+49 151 1111 2222",)]
 
 
@@ -198,9 +206,7 @@ def test_sqlalchemy_that_saves_a_loaded_row_whole_is_refused_and_with_changed_co
         person.note = "changed"
         session.commit()
     engine.dispose()
-    assert stored(people, "note, email, phone, full_name", "id = 1") == [
-        ("changed", "ann@corp.test", "+49 151 2345 6789", "Ann Carpenter")
-    ]
+    assert stored(people, "note, email, phone, full_name", "id = 1") == [("changed", "ann@corp.test", "+49 151 2345 6789", "Ann Carpenter")]
 
 
 _DJANGO = f"""
@@ -242,21 +248,19 @@ def test_django_save_is_refused_and_works_with_update_fields(people, tmp_path):
     assert "REFUSED" in done.stdout
     assert "would store a masked value in place of the real one" in done.stdout
     assert done.stdout.endswith("DONE\n")
-    assert stored(people, "note, email, phone, full_name", "id = 1") == [
-        ("changed", "ann@corp.test", "+49 151 2345 6789", "Ann Carpenter")
-    ]
+    assert stored(people, "note, email, phone, full_name", "id = 1") == [("changed", "ann@corp.test", "+49 151 2345 6789", "Ann Carpenter")]
 
 
 def test_asyncpg_with_its_binary_values_is_refused(people):
     async def run():
         connection = await asyncpg.connect(**people.through("people").asyncpg())
         try:
-            row = await connection.fetchrow(f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE} WHERE id = 1")  # noqa: S608
+            row = await connection.fetchrow(f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE} WHERE id = 1")
             for column in _COLUMNS:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError, match="would store a masked value"):
-                    await connection.execute(f"UPDATE {_TABLE} SET {column} = $1 WHERE id = 2", row[column])  # noqa: S608
-            await connection.execute(f"UPDATE {_TABLE} SET account_number = $1 WHERE id = 2", 5550001112223)  # noqa: S608
-            many = f"INSERT INTO {_TABLE} (id, phone) VALUES ($1, $2)"  # noqa: S608
+                    await connection.execute(f"UPDATE {_TABLE} SET {column} = $1 WHERE id = 2", row[column])
+            await connection.execute(f"UPDATE {_TABLE} SET account_number = $1 WHERE id = 2", 5550001112223)
+            many = f"INSERT INTO {_TABLE} (id, phone) VALUES ($1, $2)"
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.executemany(many, [(20, "+49 151 1111 2222"), (21, row["phone"])])
             await connection.executemany(many, [(30, "+49 151 1111 2222"), (31, "+49 151 1111 3333")])
@@ -272,7 +276,7 @@ def test_asyncpg_with_its_binary_values_is_refused(people):
 
 def test_many_rows_in_one_insert_stay_quick_and_one_mask_among_them_is_found(people):
     fresh = ", ".join(f"({n}, 'person{n}@corp.test', '+49 151 {n:08d}', 'Person {n} of many')" for n in range(100, 3_100))
-    sql = f"INSERT INTO {_TABLE} (id, email, phone, full_name) VALUES {fresh}"  # noqa: S608
+    sql = f"INSERT INTO {_TABLE} (id, email, phone, full_name) VALUES {fresh}"
     with people.through("people").connect() as connection:
         (mask,) = shown(connection, "full_name")
         refused(connection.execute, f"{sql}, (4000, 'last@corp.test', '+49 151 1111 2222', '{mask}')")

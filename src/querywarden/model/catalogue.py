@@ -181,6 +181,8 @@ class Catalogue:
     """Those of `opaque_functions` that are VOLATILE (and all procedures)."""
     opaque_operators: frozenset[str] = frozenset()
     opaque_casts: frozenset[str] = frozenset()
+    has_silent_casts: bool = False
+    """Whether some of `opaque_casts` run where the text has none: IMPLICIT ones, and those of assignments."""
     functions: Mapping[int, Function] = field(default_factory=dict, repr=False)
     operators: Mapping[int, OperatorName] = field(default_factory=dict, repr=False)
     notifying_functions: bool = False
@@ -234,6 +236,8 @@ class Catalogue:
             return True
         # Whether `t.f` is a column or a call of f(t), the server alone knows; a column of that name elsewhere proves nothing.
         if not facts.attribute_names.isdisjoint(self.opaque_functions):
+            return True
+        if self.has_silent_casts and (facts.reads or facts.writes or facts.cast_types):
             return True
         return not (facts.operators.isdisjoint(self.opaque_operators) and facts.cast_types.isdisjoint(self.opaque_casts))
 

@@ -23,12 +23,12 @@ _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 
 _ROW_VERBS = frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.MERGE})
 _ASSIGNING = (_ROW_VERBS - {Verb.DELETE}) | {Verb.ALTER}
-"""Statements whose assignments store values; ALTER TABLE stores what USING and generation expressions compute, and renames columns."""
+"""Statements whose assignments store values; ALTER TABLE stores what USING, DEFAULT and GENERATED compute, and renames columns."""
 UNCUT_TEXT = 4096
 """Characters of normalised text that are sure to be all of it."""
 
-_NO_COPY = frozenset({"view", "temporary_view"})
-"""What CREATE … AS makes that is no copy: the catalogue follows a view's columns to their origins."""
+_NO_COPY = frozenset({"view", "temporary_view", "function", "procedure"})
+"""What CREATE makes of queries that is no copy: a view's columns are followed to their origins, and so is what a function returns."""
 
 _QUERIES = _ROW_VERBS | {Verb.SELECT, Verb.COPY_OUT, Verb.PREPARE, Verb.EXECUTE, Verb.DECLARE, Verb.FETCH, Verb.EXPLAIN}
 """Statements that are a query and nothing besides, so that their data flow is all that they do."""
@@ -73,7 +73,7 @@ class Flow:
         if facts.verb is Verb.COMMENT:
             return not self._reveal.everything and self._relabels(facts)
         if facts.verb is Verb.CREATE:
-            return self.is_tainted and self._creates_copy(facts)
+            return self.is_tainted and (self._creates_copy(facts) or (bool(facts.assignments) and self._assigns_classified(facts)))
         return facts.verb in _ASSIGNING and self.is_tainted and self._assigns_classified(facts)
 
     @cached_property
@@ -177,10 +177,13 @@ class Flow:
         return tuple(part for part in self._parts if part.verb in _ROW_VERBS and self._is_any_hidden(part.writes))
 
     def _creates_copy(self, facts: StatementFacts) -> bool:
-        """CREATE TABLE AS, SELECT INTO and materialised views copy their query's outputs into columns that have no class yet."""
+        """CREATE TABLE AS, SELECT INTO and materialised views copy their query's outputs into columns that have no class yet.
+
+        What the actions of a rule return is shown under the names of the relation that it is on.
+        """
         if facts.object_kind in _NO_COPY:
             return False
-        queries = [child for child in facts.children if child.verb not in _ROW_VERBS]
+        queries = [child for child in facts.children if facts.object_kind == "rule" or child.verb not in _ROW_VERBS]
         return any(query.outputs is None or not all(self._is_clean(output, None) for output in query.outputs) for query in queries)
 
     def _assigns_classified(self, facts: StatementFacts) -> bool:

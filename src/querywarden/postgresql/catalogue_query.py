@@ -83,7 +83,7 @@ WHERE r.oid >= 16384 AND r.rulename = '_RETURN' AND r.ev_type = '1'
 _INHERITANCE = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
 _CASTS = """
-SELECT t.typname, c.castfunc FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+SELECT t.typname, c.castfunc, c.castcontext FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
 WHERE c.oid >= 16384 AND c.castfunc <> 0
 """.strip()
 
@@ -177,6 +177,7 @@ def build_catalogue(
         volatile_functions=frozenset(known_functions[each].name for each in own if known_functions[each].is_volatile),
         opaque_operators=frozenset(row[1] for row in operators if int(row[2]) in own),
         opaque_casts=frozenset(row[0] for row in casts if int(row[1]) in own),
+        has_silent_casts=any(int(row[1]) in own and row[2] != "e" for row in casts),
         functions=known_functions,
         operators=known_operators,
         notifying_functions=bool(rules) or any(row[5] == "t" for row in functions),

@@ -15,6 +15,7 @@ from querywarden.postgresql.client_stream import Message, Oversize, Piece
 from querywarden.postgresql.dispositions import Disposition, Phase, disposition
 from querywarden.postgresql.error_response import encode_fields
 from querywarden.postgresql.error_text import runs_own_code
+from querywarden.postgresql.expected import Awaited, Expected
 from querywarden.postgresql.framing import HEADER_BYTES, encode
 from querywarden.postgresql.hidden_exchange import SegmentFailed
 from querywarden.postgresql.judgement import judge_refused
@@ -32,8 +33,9 @@ _WHOLE_MESSAGES = {
     ord("E"): extended_query.admit_execute,
     ord("C"): extended_query.admit_close,
 }
-_SYNC, _FLUSH, _TERMINATE, _BIND, _COPY_DONE, _FUNCTION_CALL, _QUERY = (ord(c) for c in "SHXBcFQ")
+_SYNC, _FLUSH, _TERMINATE, _BIND, _COPY_DONE, _FUNCTION_CALL, _QUERY, _PARSE = (ord(c) for c in "SHXBcFQP")
 _RUNS = frozenset(b"QPE")
+_OF_PORTALS = frozenset(b"BE")
 
 Received = Message | Oversize | Piece
 
@@ -41,7 +43,17 @@ Received = Message | Oversize | Piece
 class ClientMessages:
     """What the client has sent, on its way to being judged."""
 
-    __slots__ = ("_binding", "_bytes_max", "_digest", "_messages_max", "_pending", "_relays_piece", "_state", "is_at_fault")
+    __slots__ = (
+        "_binding",
+        "_bytes_max",
+        "_digest",
+        "_is_copy_of_query",
+        "_messages_max",
+        "_pending",
+        "_relays_piece",
+        "_state",
+        "is_at_fault",
+    )
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -54,6 +66,8 @@ class ClientMessages:
         self._digest = hashlib.sha256()
         self._relays_piece = False
         """The server has the beginning of a message whose rest is still to come: it gets all of it, whatever happens meanwhile."""
+        self._is_copy_of_query = False
+        """That beginning is of data for a COPY in a Query."""
         self.is_at_fault = False
         """A violation that comes up now is the client's."""
 
@@ -88,12 +102,12 @@ class ClientMessages:
             except (MustWait, NotSettled):
                 break
             except SegmentFailed as failed:
-                self._fail_segment(failed)
+                self._fail_segment(failed, self._pending)
             self._pending = None
             holds.leave(self._state)
         self.is_at_fault = False
 
-    def _fail_segment(self, failed: SegmentFailed) -> None:
+    def _fail_segment(self, failed: SegmentFailed, message: Received) -> None:
         """A hidden exchange was the segment's to fail: the client gets its error where the message in front would have got one."""
         state = self._state
         sqlstate = failed.error.sqlstate.decode("ascii", "replace")
@@ -103,10 +117,25 @@ class ClientMessages:
             refusal = refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=sqlstate)
         judgement = judge_refused(state, "execute", 0, refusal)
         state.to_client.hold_until_safe(judgement.record)
-        is_own = failed.shown is not None and not runs_own_code(failed.shown)
-        state.to_client.send(encode_fields(failed.shown) if failed.shown is not None and is_own else refusal.error())
+        if not state.is_muted:
+            is_own = failed.shown is not None and not runs_own_code(failed.shown)
+            state.to_client.send(encode_fields(failed.shown) if failed.shown is not None and is_own else refusal.error())
         state.has_failed = True
+        if message.type == _QUERY:
+            # The server would be ready after the error of a Query; after ours it skips to a Sync, whose ReadyForQuery is the Query's.
+            gone = state.registry.define(False, b"", None)
+            state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=Expected(Awaited.SYNC, definitions=[gone])))
+            self._end_segment()
+            return
+        if message.type == _PARSE and isinstance(message, Message) and message.body[:1] == b"\0":
+            # It would have taken the place of this before it failed.
+            state.registry.drop_unnamed_statement()
         state.is_skipping = True
+
+    def _end_segment(self) -> None:
+        state = self._state
+        state.registry.segment += 1
+        state.is_mid_segment = state.has_portals = state.may_be_implicit = False
 
     def _must_hold_back(self) -> bool:
         state = self._state
@@ -150,7 +179,7 @@ class ClientMessages:
             self._begin_bind(message)
         elif message.type == _SYNC:
             extended_query.admit_sync(state)
-            state.is_mid_segment = False
+            state.is_mid_segment = state.has_portals = state.may_be_implicit = False
         elif message.type in _WHOLE_MESSAGES or message.type == _BIND:
             self._inspect_whole(message)
         elif message.type == _FLUSH:
@@ -177,6 +206,8 @@ class ClientMessages:
         else:
             _WHOLE_MESSAGES[kind](state, message.body)
         state.is_mid_segment = kind != _QUERY
+        state.may_be_implicit |= kind == _QUERY and state.has_portals
+        state.has_portals = state.is_mid_segment and (state.has_portals or kind in _OF_PORTALS)
 
     def _refuse(self, message: Received) -> None:
         if message.type != _FUNCTION_CALL or not isinstance(message, Message):
@@ -196,14 +227,14 @@ class ClientMessages:
         self._binding = extended_query.admit_bind(state, piece.data, piece.data[HEADER_BYTES:], is_whole=False)
         self._digest = hashlib.sha256(piece.data[HEADER_BYTES:].split(b"\0", 2)[2])
         self._relays_piece = self._binding is not None and not piece.is_last
-        state.is_mid_segment = True
+        state.is_mid_segment = state.has_portals = True
         self._end_bind(piece)
 
     def _go_on(self, piece: Piece) -> None:
         """The rest of a message in pieces follows its beginning, to the server or nowhere."""
         if self._relays_piece:
             basis = Housekeeping.BIND if self._binding is not None else Housekeeping.COPY_DATA
-            self._state.queue(ToServer(piece.data, basis))
+            self._state.queue(ToServer(piece.data, basis), is_of_query=self._binding is None and self._is_copy_of_query)
         self._relays_piece = self._relays_piece and not piece.is_last
         if self._binding is not None:
             self._digest.update(piece.data)
@@ -218,12 +249,14 @@ class ClientMessages:
 
     def _relay_copy(self, message: Received) -> None:
         state = self._state
+        # Data for a Query must not be kept back with what comes after the Query.
+        self._is_copy_of_query = state.copy_execute is None
         if isinstance(message, Piece):
-            state.queue(ToServer(message.data, Housekeeping.COPY_DATA))
+            state.queue(ToServer(message.data, Housekeeping.COPY_DATA), is_of_query=self._is_copy_of_query)
             self._relays_piece = not message.is_last
         elif isinstance(message, Message):
             basis = Housekeeping.COPY_DATA if message.type == _COPY_DONE else Housekeeping.COPY_FAIL
-            state.queue(ToServer(encode(bytes((message.type,)), message.body), basis))
+            state.queue(ToServer(encode(bytes((message.type,)), message.body), basis), is_of_query=self._is_copy_of_query)
             state.copy_execute = None
 
 

@@ -7,8 +7,10 @@ from querywarden.model.facts import Verb
 from querywarden.postgresql.expected import Execution, Expected
 from querywarden.postgresql.limited_rows import LimitedRows
 from querywarden.postgresql.row_plan import RowPlan
-from querywarden.postgresql.session_state import SessionState
+from querywarden.postgresql.session_state import FAILED, OPEN, SessionState
 from querywarden.session.effects import Durability
+
+_HEALING = frozenset({"commit", "rollback", "rollback_to"})
 
 
 def finish(
@@ -72,6 +74,9 @@ def carry_out(state: SessionState, execution: Execution, tag: bytes) -> None:
         state.has_failed = False
     elif facts.transaction == "rollback_to":
         state.registry.roll_back_to_savepoint()
+    if facts.transaction in _HEALING and state.transaction == FAILED:
+        # The status comes with the segment's Sync; what comes before that is not in a failed transaction any more.
+        state.transaction = OPEN
     names_all = facts.subject_name is None and facts.object_kind in (None, "all")
     if names_all and facts.verb in (Verb.DISCARD, Verb.DEALLOCATE):
         state.registry.drop_named_statements()

@@ -50,10 +50,10 @@ from querywarden.postgresql.messages.frontend import (
 )
 from querywarden.postgresql.outgoing import ToServer
 from querywarden.postgresql.prepared import NotSettled, Portal, Prepared
-from querywarden.postgresql.refusal import refusal_for, substitute
+from querywarden.postgresql.refusal import Refusal, refusal_for, substitute
 from querywarden.postgresql.session_state import SessionState
 from querywarden.postgresql.simple_query import names_of
-from querywarden.postgresql.write_back_check import keeps_arguments, lacks_arguments, scan_of, writes_back
+from querywarden.postgresql.write_back_check import keeps_arguments, look_for_masks, scan_of
 
 _PARSE, _BIND, _EXECUTE, _DESCRIBE = ord("P"), ord("B"), ord("E"), ord("D")
 
@@ -104,11 +104,11 @@ def _prepare(state: SessionState, message: Parse, facts: StatementFacts) -> None
         decided_on = understood(state, 0, text, facts, _without_trailing_zeros(message.parameter_types), is_extended=True)[0]
     except KeyError:
         pass  # EXECUTE of a name that isn't there yet is judged when it runs.
-    cancelled = given_up(state, "parse", text)
+    verdict = verdict_on(state, decided_on)
+    cancelled = given_up(state, "parse", text, [verdict.decision])
     if cancelled is not None:
         refuse_extended(state, _PARSE, message.name, cancelled)
         return
-    verdict = verdict_on(state, decided_on)
     judgement = judge(state, "parse", Ruled(0, text, facts, facts, verdict))
     if judgement.refusal is not None:
         refuse_extended(state, _PARSE, message.name, judgement)
@@ -170,6 +170,12 @@ def admit_bind(state: SessionState, data: bytes, body: bytes, is_whole: bool) ->
     return portal
 
 
+def _no_unnamed(state: SessionState, length: int) -> Judgement:
+    sentence = "unnamed prepared statement does not exist"
+    refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), sentence, sqlstate="26000")
+    return judge_refused(state, "parse", length, refusal)
+
+
 def _parameter_count(rest: bytes) -> int:
     """The number of parameters that a Bind's bytes after its names tell; the server checks what follows."""
     formats = int.from_bytes(rest[:2], "big")
@@ -188,6 +194,10 @@ def admit_describe(state: SessionState, body: bytes) -> None:
     if message.kind == b"S":
         try:
             prepared = state.registry.statement(message.name)
+            if prepared is None and not message.name:
+                # The server may still have one: a Parse that failed when it was asked about hasn't reached it.
+                refuse_extended(state, _BIND, b"", _no_unnamed(state, len(body)))
+                return
         except NotSettled:
             prepared = None  # Only its parameters' types would be learnt.
         entry = Expected(Awaited.DESCRIBE_STATEMENT, prepared=prepared)
@@ -262,13 +272,11 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
         what = f'prepared statement "{unknown.args[0]}" does not exist'
         refusal = refusal_for(ReasonCode.UNSUPPORTED, state.new_audit_id(), what, sqlstate="26000")
         return judge_refused(state, "execute", len(prepared.text), refusal), None
-    if lacks_arguments(state, whole, portal):
-        sentence = "this statement stores values in masked columns, and its parameters can't be looked at for masked values"
-        hint = "Prepare and bind it again; send arrays and documents of less than a megabyte each."
-        refusal = refusal_for(ReasonCode.MASKED_WRITE_BACK, state.new_audit_id(), sentence, hint)
-        return judge_refused(state, "execute", len(prepared.text), refusal, prepared.text), None
+    masks = look_for_masks(state, prepared.text, whole, portal)
+    if isinstance(masks, Refusal):
+        return judge_refused(state, "execute", len(prepared.text), masks, prepared.text), None
     verdict = prepared.verdict
-    if writes_back(state, prepared.text, whole, portal):
+    if masks:
         verdict = verdict_on(state, whole, writes_back=True)
     elif verdict is None or whole is not facts or prepared.basis != basis_of(state):
         verdict = verdict_on(state, whole)
@@ -279,7 +287,7 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
         return judge_refused(state, "execute", len(prepared.text), renamed, prepared.text), None
     if verdict.wants_estimate:
         verdict = decided(state, verdict, 0, prepared.text, whole, portal)
-    cancelled = given_up(state, "execute", prepared.text)
+    cancelled = given_up(state, "execute", prepared.text, [verdict.decision])
     if cancelled is not None:
         return cancelled, None
     ruled = Ruled(0, prepared.text, whole, shown, verdict)
@@ -298,8 +306,11 @@ def _judge_execute(state: SessionState, portal: Portal, prepared: Prepared, fact
 def _understood_as_bound(
     state: SessionState, portal: Portal, prepared: Prepared, facts: StatementFacts
 ) -> tuple[StatementFacts, StatementFacts | None]:
-    """A portal's statement with its data flow: what the names meant when it was bound. The server can't be asked about another time."""
-    if portal.bound_names == state.names.epoch:
+    """A portal's statement with its data flow: what the names meant when it was bound. The server can't be asked about another time.
+
+    What was prepared or opened in SQL keeps what was known then: its text is that of PREPARE or DECLARE.
+    """
+    if portal.bound_names == state.names.epoch and not prepared.is_of_sql:
         portal.understood = understood(state, 0, prepared.text, facts, prepared.declared_types, is_extended=True)
     return portal.understood if portal.understood is not None else resolved(state, facts)
 

@@ -23,6 +23,8 @@ _HARMLESS_SETTINGS = frozenset(
     }
 )  # fmt: skip
 """Settings that change neither what names and constants mean nor which rows there are."""
+_MODES = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
+"""Settings that a transaction takes before its first query alone."""
 _OPENING = frozenset({"begin", "start", "savepoint", "release"})
 """What an end of a transaction takes away (a temporary table, SET LOCAL), these leave."""
 _NEUTRAL = frozenset(
@@ -42,10 +44,12 @@ class Before:
     Changes of rows that are there already are left out: a rule bounds them by themselves.
     """
 
-    __slots__ = ("_filled", "_is_everything")
+    __slots__ = ("_filled", "_is_everything", "sets_mode")
 
     def __init__(self) -> None:
         self._is_everything = False
+        self.sets_mode = False
+        """The mode of the transaction is set, which takes that it has had no query yet, not even one of ours."""
         self._filled: set[str] = set()
 
     def add(self, facts: StatementFacts, catalogue: Catalogue) -> None:
@@ -53,6 +57,7 @@ class Before:
         self._is_everything |= catalogue.calls_volatile(facts)
         for part in _parts(facts):
             self._is_everything |= _changes_meaning(part)
+            self.sets_mode |= part.verb is Verb.SET and (not part.settings or any(change.name in _MODES for change in part.settings))
             if part.verb in _BRINGS_ROWS and part.values_rows is None:
                 self._filled.update(name.name for name in part.writes)
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from querywarden.gate.gate import Act
 from querywarden.model.decision import ApprovalTerms
 from querywarden.model.facts import StatementFacts
+from querywarden.postgresql.error_response import ErrorFields
 from querywarden.postgresql.probe import Probe, Step
 from querywarden.session.inputs import ApprovalOpened, ApprovalSettled, ApprovalUnavailable
 
@@ -94,11 +95,12 @@ class OpenHold:
 class Front:
     """The message in front.
 
-    `is_in_segment`: the server has got a part of the client's segment already, so that no Sync of ours may come between.
+    `is_in_segment`: the server has got a part of the client's segment already that no Sync of ours may end. `wants_flush`: what it has got
+    may not be answered before a Flush.
     """
 
     is_in_segment: bool
-    has_flushed: bool = False
+    wants_flush: bool = False
     probe: Probe | None = None
     asked: Asked | None = None
     """What `probe` is about."""
@@ -114,6 +116,10 @@ class Front:
     """The facts of its statements with their data flow, by their place, once the server was asked."""
     unanswered: set[int] = field(default_factory=set)
     """Places of statements about which the server has said nothing that could be remembered."""
+    wrong: ErrorFields | None = None
+    """The error with which the server has rejected one of its statements when it was asked about it."""
+    broken: ErrorFields | None = None
+    """The cancel or time-out that a question has ended with, which was the statement's: the client gets it."""
     has_settings: bool = False
     idle_limit: IdleLimit | None = None
     name_space: str | None = None

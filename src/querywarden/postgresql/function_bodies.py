@@ -54,7 +54,8 @@ def _with_parameters(catalogue: Catalogue, text: str, body: SqlBody) -> str | No
     tokens = [token for token in tokens_of(text) if token[0] not in _COMMENTS]
     for place, (name, _, written, _) in enumerate(tokens):
         following = tokens[place + 1][2] if place + 1 < len(tokens) else ""
-        folded = written.lower() if not written.startswith('"') else written[1:-1].replace('""', '"')
+        # The server folds the letters of ASCII alone: `É` and `é` are two names.
+        folded = written.encode().lower().decode() if not written.startswith('"') else written[1:-1].replace('""', '"')
         is_argument = name in _IDENTIFIERS and folded in numbers and "." not in (previous, following) and following != "("
         words.append(f"${numbers[folded]}" if is_argument else written)
         previous = written
@@ -62,11 +63,11 @@ def _with_parameters(catalogue: Catalogue, text: str, body: SqlBody) -> str | No
 
 
 def _may_hide(part: StatementFacts, catalogue: Catalogue, arguments: frozenset[str]) -> bool:
-    """Whether a column that an argument's name could mean may be in sight."""
+    """Whether a column that an argument's name could mean, or a row, may be in sight."""
     if not part.from_is_plain or not arguments.isdisjoint(part.aliases):
         return True
     names = part.reads | part.writes
-    if any(not catalogue.knows(name) for name in names):
+    if any(name.name in arguments or not catalogue.knows(name) for name in names):
         return True
     columns = {column.name for name in names for relation in catalogue.candidates(name) for column in relation.columns.values()}
     return not arguments.isdisjoint(columns)

@@ -42,11 +42,14 @@ def settle_before(state: SessionState, has_segment: bool) -> Front:
     """
     front = state.front
     if front is None:
-        is_begun = state.is_mid_segment and not (has_segment and state.to_server.keep_back(state.registry.segment))
-        front = state.front = Front(is_in_segment=is_begun)
+        is_begun = state.may_be_implicit or (
+            state.is_mid_segment and not (has_segment and state.to_server.keep_back(state.registry.segment))
+        )
+        # A Sync of ours in a segment that has no portal yet changes nothing.
+        front = state.front = Front(is_in_segment=is_begun and (state.may_be_implicit or state.has_portals), wants_flush=is_begun)
     owes_answers = len(state.expected) > state.to_server.kept_entries
-    if front.is_in_segment and owes_answers and not front.has_flushed:
-        front.has_flushed = True
+    if front.wants_flush and owes_answers:
+        front.wants_flush = False
         state.queue(ToServer(encode(b"H", b""), Housekeeping.FLUSH))
     if owes_answers or not state.to_server.is_quiet:
         raise MustWait
@@ -85,6 +88,10 @@ def answered(state: SessionState, front: Front) -> Probe:
     if probe.status != state.transaction:
         state.transaction = probe.status
         state.has_failed = True
+        front.broken = disturbed.error
+    if about is not Asked.PLAN:
+        # What waited for locks in the statement's place was given up in its place, too: it isn't to wait once more.
+        front.broken = front.broken or disturbed.interruption
     return disturbed
 
 

@@ -15,10 +15,12 @@ from querywarden.audit.record import COMPLETED, DECIDED, Stage, completed
 from querywarden.errors import ReasonCode
 from querywarden.gate.gate import Act, GateEvent
 from querywarden.gate.gate import Stage as GateStage
-from querywarden.model.decision import ApprovalTerms, Hold, WaitMode, combined
+from querywarden.model.decision import Allow, ApprovalTerms, Decision, Hold, WaitMode, combined
 from querywarden.model.facts import Verb
 from querywarden.model.principal import PrincipalKind
 from querywarden.postgresql import hold_texts
+from querywarden.postgresql.error_response import MESSAGE
+from querywarden.postgresql.error_text import runs_own_code
 from querywarden.postgresql.front import Asked, Front, OpenHold, Withdrawal
 from querywarden.postgresql.hidden_exchange import settle_before
 from querywarden.postgresql.judgement import Approved, Judgement, Ruled, consequences_of_hold, judge_refused, log_refusal, record_of
@@ -36,10 +38,28 @@ _IDLE_MARGIN_SECONDS = 1.0
 """How long before the server's own time-out a request expires, so that the client hears of it from us."""
 
 
-def given_up(state: SessionState, stage: Stage, text: bytes) -> Judgement | None:
-    """The refusal of a message whose client has cancelled it while the server was asked about it."""
-    refusal = cancelled(state)
+def given_up(state: SessionState, stage: Stage, text: bytes, decisions: Iterable[Decision] = ()) -> Judgement | None:
+    """The refusal of a message whose client has cancelled it while the server was asked about it, or that the server has an error for.
+
+    Args: `decisions`: those on its statements. Where they don't let it run, the server's error goes before them: a mistyped name needs no
+    approval.
+    """
+    refusal = cancelled(state) or _servers_own(state, decisions)
     return None if refusal is None else judge_refused(state, stage, len(text), refusal, text)
+
+
+def _servers_own(state: SessionState, decisions: Iterable[Decision]) -> Refusal | None:
+    front = state.front
+    if front is None or front.hold is not None or front.probe is not None:
+        return None
+    error = front.broken
+    if error is None and not all(isinstance(decision, Allow) for decision in decisions):
+        error = front.wrong
+    if error is None or (runs_own_code(error.fields) and error is not front.broken):
+        return None
+    said = (error.get(MESSAGE) or b"").decode("utf-8", "replace")
+    sentence = "the server was interrupted when it was asked about this statement" if runs_own_code(error.fields) else said
+    return refusal_for(ReasonCode.UNANALYSABLE, state.new_audit_id(), sentence, sqlstate=error.sqlstate.decode("ascii", "replace"))
 
 
 def cancelled(state: SessionState) -> Refusal | None:

@@ -6,6 +6,8 @@ Spec: PostgreSQL 18, "The Schema Search Path"; temporary relations stand before 
 
 from __future__ import annotations
 
+import orjson
+
 from querywarden.model.catalogue import Catalogue
 from querywarden.model.facts import Hazard, StatementFacts, Verb
 from querywarden.postgresql.probe import Step
@@ -39,7 +41,7 @@ _NO_TEMPORARY = ", null]"
 class NameResolution:
     """What a session knows of its name space. `key` None: it isn't known, and has to be asked for before it counts."""
 
-    __slots__ = ("_has_moved", "epoch", "key")
+    __slots__ = ("_has_moved", "_takes_roles", "epoch", "is_login_role", "key", "refused_until")
 
     def __init__(self) -> None:
         self.key: str | None = None
@@ -47,20 +49,29 @@ class NameResolution:
         """How often the name space may have moved."""
         self._has_moved = False
         """It may have moved since the last transaction ended, so that its end may move it back."""
+        self._takes_roles = False
+        """The client has changed the session's own role, as superusers can."""
+        self.is_login_role = False
+        """Its role is the one that all sessions of the database have at their beginning."""
+        self.refused_until = 0.0
+        """When a server that has said that this role may not silence the log may be asked again about trees, in seconds since the epoch."""
 
     def settle(self, answer: str | None, session_id: str) -> None:
         """Take the server's answer. One with temporary relations is the session's own, since others have others of the same names."""
         if answer is not None:
             self.key = answer if answer.endswith(_NO_TEMPORARY) else f"{session_id} {self.epoch} {answer}"
+            self.is_login_role = not self._takes_roles and _has_one_role(answer)
 
     def moved(self) -> None:
         """The name space may have moved."""
         self.epoch += 1
         self.key = None
+        self.refused_until = 0.0
         self._has_moved = True
 
     def note(self, facts: StatementFacts, catalogue: Catalogue) -> None:
         """Take note of a statement that is admitted."""
+        self._takes_roles |= any(change.name == "session_authorization" for change in facts.settings)
         if moves(facts, catalogue) or (self._has_moved and facts.verb is Verb.TRANSACTION and facts.transaction in _ENDS):
             self.moved()
 
@@ -69,6 +80,15 @@ class NameResolution:
         if self._has_moved:
             self.moved()
             self._has_moved = False
+
+
+def _has_one_role(answer: str) -> bool:
+    """Whether the current role is the session's."""
+    try:
+        _, current, own, *_ = orjson.loads(answer)
+    except (orjson.JSONDecodeError, ValueError, TypeError):
+        return False
+    return bool(current == own)
 
 
 def moves(facts: StatementFacts, catalogue: Catalogue) -> bool:

@@ -14,7 +14,6 @@ from querywarden.gate.permit import Basis, Housekeeping
 from querywarden.postgresql.expected import Expected
 from querywarden.session.effects import SendToClient, SendToServer
 
-
 NO_SEGMENT = -1
 """The segment of what belongs to none of the client's."""
 

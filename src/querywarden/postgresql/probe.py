@@ -29,6 +29,7 @@ NAME = b"querywarden.probe"
 """The prepared statement and portal of a probe; a client may not know it, and has its own names."""
 
 _DATA_ROW, _ERROR, _READY, _CLOSED, _NOTICE = (ord(c) for c in "DEZ3N")
+_INTERRUPTIONS = frozenset({b"40P01", b"55P03", b"57014"})
 CELLS_MAX = 1_000
 """Rows kept of a step; a plan comes as one row, other answers have one too."""
 NOTICES_MAX = 20
@@ -110,6 +111,12 @@ class Probe:
     def error(self) -> ErrorFields | None:
         """The first error."""
         return next((answer.error for answer in self.answers if answer.error is not None), None)
+
+    @property
+    def interruption(self) -> ErrorFields | None:
+        """The first error that tells of a cancel, a time-out or a deadlock, not of a step itself."""
+        errors = (answer.error for answer in self.answers if answer.error is not None)
+        return next((error for error in errors if error.sqlstate in _INTERRUPTIONS), None)
 
     def take(self, kind: int, body: bytes) -> bool:
         """Take a message of the server. Returns: whether the exchange is over."""

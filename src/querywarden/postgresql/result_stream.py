@@ -30,7 +30,7 @@ _TAKEN_SPARE = 16
 class ResultStream:
     """What the client gets of results, and how far the one under way has come."""
 
-    __slots__ = ("_is_silent", "_server_key", "_state", "_taken", "clock", "is_muted", "left", "tried")
+    __slots__ = ("_is_silent", "_server_key", "_state", "_taken", "clock", "left", "tried")
 
     def __init__(self, state: SessionState, server_key: tuple[int, bytes] | None) -> None:
         self._state = state
@@ -42,14 +42,12 @@ class ResultStream:
         """Bytes of a message that are still to come and to be passed on as they are."""
         self._is_silent = False
         """Those bytes are for nobody."""
-        self.is_muted = False
-        """The client has been told an error of ours that ends the statement under way; the server's answers to it are dropped."""
         self.tried: frozenset[int] = frozenset()
         """Relations for which a newer catalogue was asked for in vain: temporary ones, or of an open transaction."""
 
     def send(self, data: bytes | memoryview) -> None:
         """Send something of the answer to a statement."""
-        if not self.is_muted:
+        if not self._state.is_muted:
             self._state.to_client.send(bytes(data))
 
     # Rows and copy data
@@ -75,7 +73,7 @@ class ResultStream:
             self._plan_described(execution)
             if execution.row_plan is None:
                 raise PeerViolation("the server sent a row that nothing asked for")
-        if execution.masker is not None and not self.is_muted:
+        if execution.masker is not None and not self._state.is_muted:
             return self.masked(data, position, end, execution)
         stop, rows, self.left = relay_rows(data, position, end)
         return self._pass_on(data, position, stop, execution, rows)
@@ -84,7 +82,7 @@ class ResultStream:
         """Take the run of copy data that begins here. Raises: PeerViolation where the server hasn't said that they begin."""
         if not execution.copies_out:
             raise PeerViolation("the server sent copy data that it had not announced")
-        if execution.masker is not None and not self.is_muted:
+        if execution.masker is not None and not self._state.is_muted:
             return self.masked(data, position, end, execution)
         stop, rows, self.left = copy_run(data, position, end, self._state.context.limits.server_message_bytes_max)
         return self._pass_on(data, position, stop, execution, rows)
@@ -183,7 +181,7 @@ class ResultStream:
         finish(state, execution, "refused", sqlstate=refusal.sqlstate)
         state.observe("refusals", refusal.reason.value)
         self.send(refusal.error())
-        self.is_muted = True
+        self._state.is_muted = True
         if execution is not self.clock.running:
             self.start_clock(execution)
         self.clock.must_end()
@@ -205,7 +203,7 @@ class ResultStream:
         struck = self.clock.strike()
         if struck is Strike.CANCEL:
             self._cancel()
-        elif struck is Strike.WARN and execution is not None and execution.allow.seconds_max is not None and not self.is_muted:
+        elif struck is Strike.WARN and execution is not None and execution.allow.seconds_max is not None and not self._state.is_muted:
             notice = notice_of_time(self.clock.seconds_used(), execution.allow.seconds_max)
             if not (isinstance(execution.masker, LimitedRows) and execution.masker.interject(notice)):
                 self._state.to_client.send(notice)
@@ -219,7 +217,7 @@ class ResultStream:
 
     def is_mid_message(self, execution: Execution | None) -> bool:
         """Whether the client has got the beginning of a message only."""
-        if self.is_muted:
+        if self._state.is_muted:
             return False
         masker = None if execution is None else execution.masker
         return (self.left > 0 and not self._is_silent) or (masker is not None and masker.is_mid_row)

@@ -246,6 +246,26 @@ def hashed_mask(bytes key, bytes value):
     return mask_hash(k0, k1, <const unsigned char*>PyBytes_AS_STRING(value), len(value))
 
 
+
+def knows_any(remembered, list values):
+    """Whether any of these bytes is a mask that a MaskedValues knows."""
+    cdef Memory memory
+    cdef uint32_t known[8]
+    cdef bytes value
+    cdef bint found = False
+    open_memory(&memory, remembered)
+    try:
+        for value in values:
+            if look_up(&memory, <const unsigned char*>PyBytes_AS_STRING(value), len(value)):
+                found = is_known(&memory, known)
+                memory.pending = NULL
+                if found:
+                    break
+    finally:
+        close_memory(&memory)
+    return found
+
+
 def relay_rows(data, Py_ssize_t start, Py_ssize_t end):
     """Skip the run of DataRow messages at the start of data[start:end].
 

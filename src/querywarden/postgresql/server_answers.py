@@ -26,6 +26,8 @@ from querywarden.session.effects import SchemaChanged
 _DATA_ROW, _COPY_DATA, _ERROR = ord("D"), ord("d"), ord("E")
 _LARGE_TEXT = frozenset(b"EN")
 """Errors and notices quote the client's own texts, which may be as long as a statement."""
+_OF_PROBES = frozenset(b"DN")
+"""Rows and notices of hidden exchanges: what is longer than any answer that is read is for nobody."""
 _OF_THE_SESSION = frozenset(b"AS")
 """Messages that come at any moment and have to do with no statement."""
 
@@ -139,7 +141,7 @@ class ServerAnswers:
             if end - position >= size:
                 self._message(head, kind, bytes(data[position + HEADER_BYTES : position + size]))
                 position += size
-            elif kind == _DATA_ROW and head is not None and head.probe is not None and length > self._row_of_probe_max:
+            elif kind in _OF_PROBES and head is not None and head.probe is not None and length > self._row_of_probe_max:
                 result.skip(size)
             else:
                 self._check_size(kind, length)
@@ -316,7 +318,7 @@ class ServerAnswers:
         state.transaction = status
         if status == IDLE:
             self._end_transaction()
-        self._result.is_muted = False
+        state.is_muted = False
         state.to_client.send(encode(b"Z", body))
 
     def _ready_entry(self) -> Expected:

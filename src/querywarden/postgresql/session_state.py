@@ -25,8 +25,8 @@ from querywarden.postgresql.session_context import StatementContext
 from querywarden.postgresql.verdicts import Verdicts
 from querywarden.session.effects import AppendRecord, Durability, Effect, LoadCatalogue, Observe
 
-IDLE = b"I"
-"""The transaction status of a session outside a transaction block."""
+IDLE, OPEN, FAILED = b"I", b"T", b"E"
+"""The transaction status of a session outside a transaction block, in one, and in one that has failed."""
 
 RUNS_NOTHING = frozenset(
     {Verb.SET, Verb.RESET, Verb.SHOW, Verb.TRANSACTION, Verb.DEALLOCATE, Verb.DISCARD, Verb.CLOSE, Verb.LISTEN, Verb.NOTIFY, Verb.EMPTY}
@@ -112,12 +112,18 @@ class SessionState:
     """An error has come since the last transaction ended."""
     is_skipping: bool = False
     """The server skips everything up to the next Sync, after an error that had no Sync behind it yet."""
+    is_muted: bool = False
+    """The client has been told an error of ours that ends the statement under way; what is said up to the next Sync is dropped."""
     ending: Ending | None = None
     is_draining: bool = False
     has_said_goodbye: bool = False
     """The client has sent Terminate: nothing comes after it."""
     is_mid_segment: bool = False
     """Extended-query messages were admitted since the last Sync or Query."""
+    has_portals: bool = False
+    """Among these are some that make or run a portal, which a Sync would end."""
+    may_be_implicit: bool = False
+    """A Query came behind such messages: the server may be in a transaction that the next Sync ends, whatever it says of its status."""
     copy_execute: Expected | None = None
     unsafe: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
@@ -175,9 +181,9 @@ class SessionState:
         """Count something."""
         self.effects.append(Observe(metric, labels, amount))
 
-    def queue(self, message: ToServer) -> None:
-        """Queue a message for the server, and expect its answer where it has one."""
-        message.segment = self.registry.segment
+    def queue(self, message: ToServer, *, is_of_query: bool = False) -> None:
+        """Queue a message for the server, and expect its answer if it has one. Args: `is_of_query`: it belongs to the Query before it."""
+        message.segment = self.registry.segment - is_of_query
         self.to_server.add(message)
         entry = message.entry
         if entry is not None:

@@ -95,34 +95,43 @@ cdef inline uint64_t multiplied(uint64_t x, uint64_t y) noexcept nogil:
 
 cdef inline uint64_t mask_hash(uint64_t k0, uint64_t k1, const unsigned char* v, Py_ssize_t n) noexcept nogil:
     """A keyed hash of eight or more case-folded bytes, by multiplication. It never leaves the process, so that a slower one would protect nothing."""
+    # Two odd numbers of many bits, whatever the key is.
+    cdef uint64_t factor = (k1 ^ <uint64_t>0xA0761D6478BD642F) | 1
+    cdef uint64_t last_factor = (k0 ^ <uint64_t>0xE7037ED1A0B428DB) | 1
     cdef uint64_t hashed = k0 ^ <uint64_t>n
     cdef uint64_t word
     while n >= 8:
         memcpy(&word, v, 8)
-        hashed = multiplied(hashed ^ fold(word), k1 | 1)
+        hashed = multiplied(hashed ^ fold(word), factor)
         v += 8
         n -= 8
-    hashed = multiplied(hashed ^ fold(rest_of(v, n)), k1 | 1)
-    return multiplied(hashed, k0 | 1)
+    hashed = multiplied(hashed ^ fold(rest_of(v, n)), factor)
+    return multiplied(hashed, last_factor)
+
+
+cdef inline bint is_known(Memory* memory, uint32_t* known) noexcept nogil:
+    """Whether the pending fingerprint is in its bucket, which is copied."""
+    cdef uint32_t found = 0
+    cdef int i
+    memcpy(known, memory.pending, BUCKET_BYTES)
+    for i in range(8):
+        found |= known[i] == memory.fingerprint
+    return found
 
 
 cdef inline void settle(Memory* memory) noexcept nogil:
     """Put the last fingerprint into its bucket. It waits for the next one, or for the end of the chunk, since its bucket is far away."""
     cdef uint32_t known[8]
-    cdef uint32_t found = 0
-    cdef int i
     if memory.pending == NULL:
         return
-    memcpy(known, memory.pending, BUCKET_BYTES)
-    for i in range(8):
-        found |= known[i] == memory.fingerprint
-    if not found:
+    if not is_known(memory, known):
         memcpy(memory.pending + FINGERPRINT_BYTES, known, BUCKET_BYTES - FINGERPRINT_BYTES)
         memcpy(memory.pending, &memory.fingerprint, FINGERPRINT_BYTES)
     memory.pending = NULL
 
 
-cdef inline void remember_text(Memory* memory, const unsigned char* v, Py_ssize_t n) noexcept nogil:
+cdef inline bint look_up(Memory* memory, const unsigned char* v, Py_ssize_t n) noexcept nogil:
+    """Settle what is pending, and make the bucket and fingerprint of a value pending; False where it is too short."""
     cdef uint64_t hashed
     while n and v[0] == 32:
         v += 1
@@ -130,7 +139,7 @@ cdef inline void remember_text(Memory* memory, const unsigned char* v, Py_ssize_
     while n and v[n - 1] == 32:
         n -= 1
     if is_short(v, n):
-        return
+        return False
     hashed = mask_hash(memory.k0, memory.k1, v, n)
     settle(memory)
     if memory.buckets & (memory.buckets - 1):
@@ -140,7 +149,12 @@ cdef inline void remember_text(Memory* memory, const unsigned char* v, Py_ssize_
     memory.fingerprint = <uint32_t>(hashed >> 32)
     if memory.fingerprint == 0:
         memory.fingerprint = 1
-    __builtin_prefetch(memory.pending)
+    return True
+
+
+cdef inline void remember_text(Memory* memory, const unsigned char* v, Py_ssize_t n) noexcept nogil:
+    if look_up(memory, v, n):
+        __builtin_prefetch(memory.pending)
 
 
 cdef void remember_binary(Memory* memory, int action, const unsigned char* v, Py_ssize_t n) noexcept nogil:

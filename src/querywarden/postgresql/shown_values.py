@@ -50,13 +50,17 @@ def _is_one(value: str, memory: MaskedValues | None) -> bool:
         return False
     if memory.knows(value.encode("utf-8", "surrogatepass")):
         return True
+    reading = in_server_spelling(value)
+    return reading is not None and memory.knows(reading.encode())
+
+
+def in_server_spelling(value: str) -> str | None:
+    """A UUID or hardware address as the server writes it. It reads several spellings, of which drivers use more than one."""
     digits = value.strip().translate(_WITHOUT_SEPARATORS) if len(value) <= _IN_DIGITS_MAX else ""
     size = len(digits)
     if size not in _SEPARATED or not _HEXADECIMAL.fullmatch(digits):
-        return False
-    # The server reads UUIDs and hardware addresses in several spellings, of which drivers use more than one.
-    reading = str(uuid.UUID(digits)) if size == _UUID_DIGITS else bytes.fromhex(digits).hex(":")
-    return memory.knows(reading.encode())
+        return None
+    return str(uuid.UUID(digits)) if size == _UUID_DIGITS else bytes.fromhex(digits).hex(":")
 
 
 def _elements(value: str) -> Iterator[str]:

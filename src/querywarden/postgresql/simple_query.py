@@ -35,8 +35,8 @@ from querywarden.postgresql.messages.frontend import Query, decode_query, encode
 from querywarden.postgresql.outgoing import ToServer
 from querywarden.postgresql.prepared import Definition, Portal, Prepared
 from querywarden.postgresql.refusal import Refusal, refusal_for, substitute
-from querywarden.postgresql.session_state import SessionState
-from querywarden.postgresql.write_back_check import writes_back
+from querywarden.postgresql.session_state import IDLE, SessionState
+from querywarden.postgresql.write_back_check import look_for_masks
 
 _QUERY = ord("Q")
 
@@ -68,12 +68,12 @@ def _admit_statements(state: SessionState, text: bytes, statements: tuple[Statem
     if isinstance(ruled, Judgement):
         refuse_query(state, ruled)
         return
-    cancelled = given_up(state, "simple", text)
+    decisions = [each.decision for each in ruled]
+    cancelled = given_up(state, "simple", text, decisions)
     if cancelled is not None:
         refuse_query(state, cancelled)
         return
     approved: Approved | None = None
-    decisions = [each.decision for each in ruled]
     if any(isinstance(decision, Hold) for decision in decisions) and not any(isinstance(decision, Deny) for decision in decisions):
         answer = pass_hold(state, "simple", text, ruled, None)
         if isinstance(answer, Judgement):
@@ -140,7 +140,8 @@ def _rule_all(state: SessionState, text: bytes, statements: tuple[StatementFacts
     before = Before()
     try:
         for index, facts in enumerate(statements):
-            found = _ruled_or_refused(state, index, text[facts.start : facts.end], facts, may_ask=before.leaves_names)
+            may_ask = before.leaves_names and _may_query(state, before)
+            found = _ruled_or_refused(state, index, text[facts.start : facts.end], facts, may_ask=may_ask)
             before.add(facts, state.catalogue or NO_CATALOGUE)
             if isinstance(found, Judgement):
                 return found
@@ -161,9 +162,14 @@ def _foreseen(state: SessionState, statements: list[Ruled]) -> list[Ruled]:
     before = Before()
     found = []
     for ruled in statements:
-        found.append(replace(ruled, is_foreseeable=before.leaves(ruled.facts)))
+        found.append(replace(ruled, is_foreseeable=before.leaves(ruled.facts) and _may_query(state, before)))
         before.add(ruled.facts, state.catalogue or NO_CATALOGUE)
     return found
+
+
+def _may_query(state: SessionState, before: Before) -> bool:
+    """Whether the server may be asked something in the client's transaction before what stands before a statement in its text runs."""
+    return state.transaction == IDLE or not before.sets_mode
 
 
 def _with_estimate(state: SessionState, ruled: Ruled) -> Ruled:
@@ -190,7 +196,10 @@ def _ruled_or_refused(state: SessionState, index: int, text: bytes, facts: State
             sqlstate="26000",
         )
         return judge_refused(state, "simple", len(text), refusal, text)
-    verdict = verdict_on(state, whole, writes_back(state, text, whole))
+    masks = look_for_masks(state, text, whole)
+    if isinstance(masks, Refusal):
+        return judge_refused(state, "simple", len(text), masks, text)
+    verdict = verdict_on(state, whole, masks)
     renamed = renamed_since(state, facts, whole, verdict)
     if renamed is not None:
         return judge_refused(state, "simple", len(text), renamed, text)

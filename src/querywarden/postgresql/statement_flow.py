@@ -17,7 +17,7 @@ from querywarden.postgresql.analysis.query_tree import data_flow_of
 from querywarden.postgresql.analysis.representative import representative
 from querywarden.postgresql.data_flows import REFUSED_SECONDS, Key, Known
 from querywarden.postgresql.decisions import NO_CATALOGUE
-from querywarden.postgresql.error_response import POSITION
+from querywarden.postgresql.error_response import POSITION, ErrorFields, Fields
 from querywarden.postgresql.front import Asked, Front
 from querywarden.postgresql.function_bodies import body_steps
 from querywarden.postgresql.hidden_exchange import SegmentFailed, answered, ask, closing, fail_segment, opening, settle_before
@@ -60,7 +60,7 @@ def with_flow(
     known = _known(state, text, facts, types)
     if known is not None:
         return known
-    if not may_ask or state.now < state.context.flows.refused_until:
+    if not may_ask or state.now < max(state.context.flows.refused_until, state.names.refused_until):
         return facts
     front = settle_before(state, is_extended)
     if state.transaction == b"E" or index in front.unanswered or front.asked is Asked.PLAN:
@@ -202,15 +202,26 @@ def _tree_answer(state: SessionState, front: Front, asked: _Asked) -> Answer | N
     first = 0 if front.is_in_segment else len(opening(state))
     settings, answer = probe.answers[first : first + 2]
     if settings.error is None and settings.cells == [None]:
-        state.context.flows.refused_until = state.now + REFUSED_SECONDS
+        # Another role that the session has taken on says nothing about other sessions.
+        whose = state.context.flows if state.names.is_login_role else state.names
+        whose.refused_until = state.now + REFUSED_SECONDS
         state.observe("data_flows", "no_right")
         return None
     if front.is_in_segment and answer.error is not None:
-        # Its own Parse would have failed like this. Where that is in the text is left out: what was asked about may be a part of it.
-        raise SegmentFailed(answer.error, tuple(field for field in answer.error.fields if field[0] != POSITION))
+        # Its own Parse would have failed like this.
+        raise SegmentFailed(answer.error, _in_the_clients_text(answer.error, asked))
     if front.is_in_segment:
         fail_segment(probe)
+    if settings.error is None and answer.error is not None:
+        front.wrong = answer.error
     return answer if settings.error is None and answer.error is None else None
+
+
+def _in_the_clients_text(error: ErrorFields, asked: _Asked) -> Fields:
+    """The fields of an error for the client; where it is in the text is left out if what was asked about is a part of the client's."""
+    cut = asked.cut()
+    is_same = cut is not None and cut.is_whole and asked.facts.start == 0 and asked.text.startswith(cut.text)
+    return error.fields if is_same else tuple(field for field in error.fields if field[0] != POSITION)
 
 
 def _know(state: SessionState, flow: DataFlow) -> None:

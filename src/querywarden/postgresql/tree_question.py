@@ -86,22 +86,30 @@ def _where_silent(server_major: int, settings: str) -> bytes:
     return f"SELECT CASE WHEN {_may_silence(server_major)} OR {_IS_SILENT} THEN pg_catalog.concat({settings}) END".encode()
 
 
-_SEVERITY, _MESSAGE, _DETAIL = b"V", b"M", b"D"
+_SEVERITY, _MESSAGE, _DETAIL, _CONTEXT, _ROUTINE = b"V", b"M", b"D", b"W", b"R"
 _TITLE = b"rewritten parse tree:"
+_PRINTING_ROUTINE = b"elog_node_display"
 
 
 def tree_of(notices: Sequence[bytes]) -> str | None:
     """The tree among the notices of a Parse, by their bodies; None unless there is exactly one.
 
-    Something that runs while a query is analysed (a check of a domain, say) may say anything, so that of two none can be trusted.
+    Something that runs while a query is analysed (a check of a domain, say) may raise any text, also one that looks like a tree, and keep
+    the server from printing the real one. But the routine that a notice comes from is not its to choose, and of a statement that it runs
+    itself the tree has a context.
     """
-    found = [fields for fields in map(_fields, notices) if fields.get(_SEVERITY) == b"LOG" and fields.get(_MESSAGE) == _TITLE]
+    found = [fields for fields in map(_fields, notices) if _is_tree(fields)]
     if len(found) != 1 or len(found[0].get(_DETAIL, b"")) > TREE_BYTES_MAX:
         return None
     try:
         return found[0][_DETAIL].decode("utf-8")
     except (KeyError, UnicodeDecodeError):
         return None
+
+
+def _is_tree(fields: dict[bytes, bytes]) -> bool:
+    is_printed = fields.get(_SEVERITY) == b"LOG" and fields.get(_MESSAGE) == _TITLE
+    return is_printed and fields.get(_ROUTINE) == _PRINTING_ROUTINE and _CONTEXT not in fields
 
 
 def _fields(body: bytes) -> dict[bytes, bytes]:

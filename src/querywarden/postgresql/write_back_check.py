@@ -6,38 +6,38 @@ the statement that they run by name, and their parameters. What can't be read co
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 
+from querywarden.errors import ReasonCode
 from querywarden.masking.write_back import MaskedValues
 from querywarden.model.facts import StatementFacts, Verb
 from querywarden.policy.hidden_writes import takes_client_values_for_hidden
 from querywarden.policy.laundering import parts_within
 from querywarden.policy.reveals import reveal_of
-from querywarden.postgresql.analysis.literals import literal_values
 from querywarden.postgresql.bind_scan import BindScan
 from querywarden.postgresql.decisions import NO_CATALOGUE
 from querywarden.postgresql.prepared import Portal, Prepared
+from querywarden.postgresql.refusal import Refusal, refusal_for
 from querywarden.postgresql.session_state import SessionState
-from querywarden.postgresql.shown_values import is_shown, is_shown_parameter
-
-_LITERALS_KEPT = 256
-_KEPT_BYTES_MAX = 4096
-"""Longer texts are read anew: they are rare among those that are run again and again."""
+from querywarden.postgresql.shown_literals import has_shown_literal, is_readable
+from querywarden.postgresql.shown_values import is_shown_parameter
 
 
-def writes_back(state: SessionState, text: bytes, facts: StatementFacts, portal: Portal | None = None) -> bool:
-    """Whether a statement stores a masked value, as far as can be told; one that can't be looked at does.
+def look_for_masks(state: SessionState, text: bytes, facts: StatementFacts, portal: Portal | None = None) -> bool | Refusal:
+    """Whether a statement stores a masked value, as far as can be told; the refusal of one that is too large to be looked at.
 
     Args: `facts` are those that it is decided by. A portal's parameters have to be there, as `keeps_arguments` says.
     Raises: NotSettled.
     """
     if not takes_hidden(state, facts):
         return False
-    memory = state.context.remembered(state.principal, False)
-    if portal is not None and _has_shown_parameter(portal, memory):
-        return True
     # What a COPY stores comes behind it; its text has nothing of it.
-    return facts.verb is not Verb.COPY_IN and any(_has_shown_literal(each, memory) for each in _texts(state, text, facts))
+    texts = [] if facts.verb is Verb.COPY_IN else _texts(state, text, facts)
+    unseen = _unseen(state, texts, portal)
+    if unseen is not None:
+        return unseen
+    memory = state.context.remembered(state.principal, False)
+    return (portal is not None and _has_shown_parameter(portal, memory)) or any(has_shown_literal(each, memory) for each in texts)
 
 
 def takes_hidden(state: SessionState, facts: StatementFacts) -> bool:
@@ -59,7 +59,7 @@ def keeps_arguments(state: SessionState, prepared: Prepared) -> bool:
         return False
     if facts.verb is Verb.EXECUTE or prepared.understood is None or prepared.understood_at != state.names.epoch:
         return True
-    return takes_hidden(state, facts) or takes_hidden(state, prepared.understood)
+    return takes_hidden(state, prepared.understood) or (prepared.understood is not facts and takes_hidden(state, facts))
 
 
 def scan_of(state: SessionState, prepared: Prepared) -> BindScan:
@@ -67,9 +67,21 @@ def scan_of(state: SessionState, prepared: Prepared) -> BindScan:
     return BindScan(prepared.parameter_types, partial(is_shown_parameter, memory=state.context.remembered(state.principal, False)))
 
 
-def lacks_arguments(state: SessionState, facts: StatementFacts, portal: Portal) -> bool:
-    """Whether a portal's parameters would have to be looked at, and can't be: they weren't kept, or are too large."""
-    if not portal.parameters or portal.arguments is not None or not takes_hidden(state, facts):
+def _unseen(state: SessionState, texts: list[bytes], portal: Portal | None) -> Refusal | None:
+    """The refusal of a statement whose text or parameters are too large to be looked at."""
+    if not all(map(is_readable, texts)):
+        sentence = "this statement stores values in masked columns, and is too long to be looked at for masked values"
+        hint = "Split it, send the values as parameters, or leave masked columns out."
+    elif portal is not None and _lacks_arguments(portal):
+        sentence = "this statement stores values in masked columns, and its parameters can't be looked at for masked values"
+        hint = "Prepare and bind it again; send arrays and documents of less than a megabyte each."
+    else:
+        return None
+    return refusal_for(ReasonCode.MASKED_WRITE_BACK, state.new_audit_id(), sentence, hint)
+
+
+def _lacks_arguments(portal: Portal) -> bool:
+    if not portal.parameters or portal.arguments is not None:
         return False
     return portal.scan is None or not portal.scan.is_complete or portal.scan.has_unseen
 
@@ -86,19 +98,6 @@ def _has_shown_parameter(portal: Portal, memory: MaskedValues | None) -> bool:
         if value and is_shown_parameter(value, is_binary, types[index] if index < len(types) else 0, memory):
             return True
     return False
-
-
-def _has_shown_literal(text: bytes, memory: MaskedValues | None) -> bool:
-    try:
-        values = _kept_literals(text) if len(text) <= _KEPT_BYTES_MAX else literal_values(text)
-        return any(is_shown(value, memory) for value in values)
-    except ValueError:
-        return True
-
-
-@lru_cache(maxsize=_LITERALS_KEPT)
-def _kept_literals(text: bytes) -> tuple[str, ...]:
-    return tuple(literal_values(text))
 
 
 def _texts(state: SessionState, text: bytes, facts: StatementFacts) -> list[bytes]:

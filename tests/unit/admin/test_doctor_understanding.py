@@ -11,7 +11,7 @@ from querywarden.admin.doctor import Check, Result
 from querywarden.model.data_flow import DataFlow, FlowKind, OutputFlow, Unresolved, ValueFlow
 from querywarden.runtime.server_connection import Description, Row, ServerConnection
 
-TREE = b"VLOG\0Mrewritten parse tree:\0D({QUERY})\0\0"
+TREE = b"VLOG\0Mrewritten parse tree:\0D({QUERY})\0Relog_node_display\0\0"
 UNDERSTOOD = DataFlow((OutputFlow("found", ValueFlow(FlowKind.DIRECT, frozenset({(1259, 2)}))),))
 
 

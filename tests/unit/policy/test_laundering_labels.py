@@ -49,7 +49,8 @@ def test_what_would_show_hidden_columns_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "COMMENT ON COLUMN people.email IS 'how to reach them'", "COMMENT ON COLUMN people.email IS NULL", "COMMENT ON COLUMN people.id IS NULL",
+        "COMMENT ON COLUMN people.email IS 'how to reach them'", "COMMENT ON COLUMN people.email IS NULL",
+        "COMMENT ON COLUMN people.id IS NULL",
         "COMMENT ON TABLE people IS 'querywarden: none'", "COMMENT ON COLUMN parts.id IS 'querywarden: none'",
         "ALTER TABLE parts RENAME TO pieces", "ALTER TABLE parts SET SCHEMA other", "ALTER TABLE people ADD COLUMN y int",
     ],

@@ -99,6 +99,14 @@ SELECT lo_put(1, 0, email::bytea) FROM users
 SELECT pg_try_advisory_xact_lock(card::bigint) FROM users
 CREATE MATERIALIZED VIEW v AS SELECT email FROM users
 CREATE TABLE t AS SELECT email FROM users
+CREATE TABLE t (id int, code text DEFAULT get_email(1))
+CREATE DOMAIN d AS text DEFAULT get_email(1)
+ALTER DOMAIN d SET DEFAULT get_email(1)
+ALTER TABLE notes ADD COLUMN code text DEFAULT get_email(1)
+ALTER TABLE notes ALTER COLUMN body SET DEFAULT get_email(1)
+ALTER VIEW v ALTER COLUMN body SET DEFAULT get_email(1)
+CREATE RULE r AS ON UPDATE TO notes DO INSTEAD UPDATE users SET nick = 'x' RETURNING id, email
+CREATE RULE r AS ON INSERT TO notes DO ALSO SELECT email FROM users
 """.strip().splitlines()
 
 PASSING = """
@@ -127,6 +135,10 @@ CREATE TEMP TABLE t AS SELECT * FROM orders
 EXPLAIN INSERT INTO notes (body) SELECT email FROM users
 SELECT set_config('search_path', '', false)
 CREATE VIEW v AS SELECT email FROM users
+CREATE FUNCTION f() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT email FROM users; END
+CREATE TABLE t (id int, code text DEFAULT lower('A'), seen timestamptz DEFAULT now())
+ALTER TABLE users ADD COLUMN code text DEFAULT 'x', ALTER COLUMN nick DROP DEFAULT, ALTER COLUMN seen SET DEFAULT now()
+CREATE RULE r AS ON DELETE TO notes DO INSTEAD UPDATE users SET nick = 'x' WHERE id = OLD.id RETURNING id, nick
 """.strip().splitlines()
 
 

@@ -169,7 +169,9 @@ def test_copies_remember_too(form: CopyFormat) -> None:
     values = [b"+49 151 2345 %04d" % number for number in range(50)]
     masks = [mask_value(cell(Operator.PHONE), value) for value in values]
     column = OutputFlow("c", ValueFlow(FlowKind.DIRECT), TEXT)
-    masker = copy_masker(form, [column], [ColumnMask(DataClass.PHONE, Operator.PHONE, is_derived=False)], KEY, remembered=lambda: remembered)
+    masker = copy_masker(
+        form, [column], [ColumnMask(DataClass.PHONE, Operator.PHONE, is_derived=False)], KEY, remembered=lambda: remembered
+    )
     assert masker is not None
     payload = b"".join(value + b"\n" for value in values)
     if form.format == "binary":

@@ -47,8 +47,8 @@ def tree_of(text: str) -> bytes | None:
     return (TREES / f"{TREE_OF[text]}.txt").read_bytes().rstrip() if text in TREE_OF else None
 
 
-def notice(detail: bytes, severity: bytes = b"LOG", message: bytes = b"rewritten parse tree:") -> bytes:
-    return encode(b"N", b"S" + severity + b"\0V" + severity + b"\0C00000\0M" + message + b"\0D" + detail + b"\0\0")
+def notice(detail: bytes, severity: bytes = b"LOG", message: bytes = b"rewritten parse tree:", end: bytes = b"elog_node_display") -> bytes:
+    return encode(b"N", b"S" + severity + b"\0V" + severity + b"\0C00000\0M" + message + b"\0D" + detail + b"\0R" + end + b"\0\0")
 
 
 class Server:
@@ -252,6 +252,20 @@ def test_another_notice_is_no_tree(severity: bytes, message: bytes) -> None:
     desk.from_client(query(LOUD))
     server.work()
     assert shown(desk) is None
+
+
+@pytest.mark.parametrize("end", [b"exec_stmt_raise", b"elog_node_display\0WPL/pgSQL function f() line 1 at PERFORM"])
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_code_of_the_database_says_is_no_tree(end: bytes, is_alone: bool) -> None:
+    """Not in place of the server's own, and not beside it."""
+    desk, server = desk_of()
+    other = tree_of(PLAIN)
+    assert other is not None
+    server.notices = lambda said: notice(other, end=end) + (b"" if is_alone else notice(said))
+    desk.from_client(query(EMAIL))
+    server.work()
+    masked = shown(desk, b"someone@example.org", 0, 0)
+    assert masked is None if is_alone else masked is not None and masked.startswith(b"u_")
 
 
 def test_a_wrong_statement_goes_on_to_get_the_servers_error() -> None:

@@ -82,10 +82,40 @@ def read_trigger(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     gatherer.walk(body, scope, without=frozenset({"relation"}))
 
 
+@reads("CreateStmt")
+def read_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
+    """CREATE TABLE: what its defaults compute is stored."""
+    columns = [element["ColumnDef"] for element in body.get("tableElts", ()) if "ColumnDef" in element]
+    gatherer.assignments = tuple(stored for column in columns for stored in _defaults(column, column.get("colname")))
+    gatherer.read_definition("CreateStmt", body, scope)
+
+
 @reads("CreateForeignTableStmt")
 def read_foreign_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
     """CREATE FOREIGN TABLE: a table's definition with a server."""
-    gatherer.read_definition("CreateStmt", body["base"], scope)
+    read_table(gatherer, body["base"], scope)
+
+
+@reads("CreateDomainStmt")
+def read_domain(gatherer: Gatherer, body: Node, scope: Scope) -> None:
+    """CREATE DOMAIN: its default is that of the columns which have none of their own."""
+    gatherer.assignments = tuple(_defaults(body, None))
+    gatherer.walk(body, scope)
+
+
+@reads("AlterDomainStmt")
+def read_alter_domain(gatherer: Gatherer, body: Node, scope: Scope) -> None:
+    """ALTER DOMAIN: of what it may say, only a default is an expression and no constraint."""
+    if "def" in body and "Constraint" not in body["def"]:
+        gatherer.assignments = (describe(body["def"], ()),)
+    gatherer.walk(body, scope)
+
+
+def _defaults(definition: Node, target: str | None) -> Iterator[Expression]:
+    for item in definition.get("constraints", ()):
+        constraint = item.get("Constraint", {})
+        if constraint.get("contype") == "CONSTR_DEFAULT":
+            yield describe(constraint.get("raw_expr", {}), (), target)
 
 
 @reads("CreateSubscriptionStmt", "AlterSubscriptionStmt", "CreateUserMappingStmt", "AlterUserMappingStmt", "CreateTableSpaceStmt")
@@ -175,14 +205,15 @@ def read_alter_table(gatherer: Gatherer, body: Node, scope: Scope) -> None:
 
 
 def _stored_by(command: Node) -> Iterator[Expression]:
-    """What a command of ALTER TABLE stores into a column from others of its row: USING, and generation expressions."""
+    """What a command of ALTER TABLE stores into a column: USING, defaults, and generation expressions."""
     subtype, definition = command.get("subtype"), command.get("def", {})
     column = definition.get("ColumnDef", {})
     if subtype == "AT_AlterColumnType" and "raw_default" in column:
         yield describe(column["raw_default"], (), command.get("name"))
-    elif subtype == "AT_SetExpression":
+    elif subtype == "AT_SetExpression" or (subtype == "AT_ColumnDefault" and definition):
         yield describe(definition, (), command.get("name"))
     elif subtype == "AT_AddColumn":
+        yield from _defaults(column, column.get("colname"))
         for item in column.get("constraints", ()):
             constraint = item.get("Constraint", {})
             if constraint.get("contype") == "CONSTR_GENERATED":

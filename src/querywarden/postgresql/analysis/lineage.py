@@ -15,6 +15,7 @@ from querywarden.postgresql.analysis.node_tree import Node, NodeTreeError, Value
 from querywarden.postgresql.analysis.query_levels import Call, Level
 from querywarden.postgresql.analysis.range_table import RangeTable
 from querywarden.postgresql.analysis.tree_functions import Functions
+from querywarden.postgresql.analysis.tree_types import type_of
 from querywarden.postgresql.analysis.value_flow import CHOSEN, NOTHING, Flow, derived, outcome, unknown, with_code
 
 _STEPS_MAX = 100_000
@@ -23,6 +24,7 @@ _CALLS_MAX = 300
 """Calls that are followed in one statement; what more there are is code that isn't known."""
 _ARGUMENTS_MAX = 1000
 """No server is built for functions of more arguments."""
+_RECORD = 2249
 _PARAMETER, _MULTIPLE = 0, 3
 """Kinds of PARAM: a parameter of the statement or function, and a column of a sub-query in UPDATE … SET (a, b) = (SELECT …)."""
 _EXPLICIT_CAST, _IMPLICIT_CAST = 1, 2
@@ -118,15 +120,27 @@ class Lineage:
                 arguments.append(self.flow(level, argument))
         return arguments
 
-    def result(self, call: Call, number: int) -> Flow:
-        """A column of a call's result. Raises: NodeTreeError."""
-        level = call.levels[-1]
+    def result(self, call: Call, row_type: int, number: int, position: int | None = None) -> Flow:
+        """A field of a call's result by its number. Raises: NodeTreeError.
+
+        Args: `position` is its place among the fields that haven't been dropped, which a body gives alone; None where it isn't known.
+        """
+        level = call.answering()
+        if level is None or not level.outputs:
+            return unknown(call.name)
         if len(level.outputs) == 1:
             expression = next(iter(level.outputs.values())).the("expr")
-            is_row = expression.type == "ROWEXPR" or (expression.type == "VAR" and expression.number("varattno") == 0)
-            if is_row or number not in level.outputs:
+            if type_of(expression)[0] == row_type:
                 return self.field(level, expression, number)
-        return self.output(level, number) if level.outputs else NOTHING
+            if number != 1 or position != 1 or expression.type == "ROWEXPR":
+                # A row of another type is fitted to the function's by names, or without what has been dropped.
+                return derived([self.flow(level, expression)])
+        if row_type == _RECORD or position is not None:
+            return self.output(level, number if position is None else position)
+        # It may be any of those up to there.
+        found = self.output(level, min(number, max(level.outputs)))
+        before = derived(self.output(level, each) for each in level.outputs if each < number)
+        return found if before.sources <= found.sources and before.code <= found.code else derived([found, before])
 
     def field(self, level: Level, node: Node, number: int) -> Flow:
         """A field of a row by its number. Raises: NodeTreeError."""
@@ -143,7 +157,7 @@ class Lineage:
         elif node.type == "FUNCEXPR":
             call = self._own_call(level, node, node.number("funcid"))
             if call is not None:
-                return self.result(call, number)
+                return self.result(call, node.number("funcresulttype"), number)
         elif node.type == "SUBLINK" and node.number("subLinkType") == EXPRESSION:
             inner = level.below(node.the("subselect"))
             outputs = list(inner.outputs.values())
@@ -161,9 +175,16 @@ class Lineage:
         call = self.call(level, node, function)
         if call is None:
             return with_code(derived(arguments), self.functions.name(function))
-        level = call.levels[-1]
-        outputs = level.outputs
-        return self.output(level, next(iter(outputs)) if len(outputs) == 1 else 0)
+        answering = call.answering()
+        if answering is None:
+            return unknown(call.name)
+        outputs = answering.outputs
+        return self.output(answering, next(iter(outputs)) if len(outputs) == 1 else 0)
+
+    def column_of_call(self, level: Level, node: Node, number: int, position: int) -> Flow:
+        """A column of a function in FROM: by its number, and by its place among those that haven't been dropped. Raises: NodeTreeError."""
+        call = self._own_call(level, node, node.number("funcid")) if node.type == "FUNCEXPR" else None
+        return self.field(level, node, number) if call is None else self.result(call, node.number("funcresulttype"), number, position)
 
     def common_table(self, owner: Level, table: Node) -> Level:
         """The level of a CTE's query; a recursive one's as its columns are in the end. Raises: NodeTreeError."""

@@ -30,7 +30,11 @@ class Call:
         self.arguments = arguments
         self.inside: frozenset[int] = frozenset({function}) if around is None else around.inside | {function}
         self.levels: list[Level] = []
-        """The queries of the body; the last one's outputs are the result."""
+        """The queries of the body, with those that rules have added or put in their place."""
+
+    def answering(self) -> Level | None:
+        """The query whose outputs are the result; None where a rule has left none."""
+        return next((level for level in reversed(self.levels) if level.query.flag("canSetTag")), None)
 
 
 class Recursion:

@@ -138,7 +138,11 @@ class RangeTable:
             if column <= before + count:
                 expression = item.the("funcexpr")
                 is_scalar = count == 1 and item.fields["funccolnames"] is None
-                return lineage.flow(level, expression) if is_scalar else lineage.field(level, expression, column - before)
+                if is_scalar:
+                    return lineage.flow(level, expression)
+                # A field that has been dropped has no name.
+                position = sum(map(bool, entry.the("eref").names("colnames")[before:column]))
+                return lineage.column_of_call(level, expression, column - before, position)
             before += count
         if entry.flag("funcordinality") and column == before + 1:
             return NOTHING
