@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -33,9 +34,8 @@ def catalogue(
         columns = [asdict(entry) for entry in shown]
         typer.echo(json.dumps({"database": name, "generation": found.generation, "columns": columns}, indent=2, ensure_ascii=True))
         return
-    console = Console(highlight=False)
     # Whoever pipes the table into a file or a search wants each column on one line.
-    console.print(_table(shown), width=None if console.is_terminal else _WIDE)
+    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE).print(_table(shown))
     relations = len({entry.relation for entry in shown})
     typer.echo(f"{name}: {len(shown)} {'columns' if everything else 'classified columns'} in {relations} relations")
 
