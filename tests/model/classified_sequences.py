@@ -28,7 +28,7 @@ _ASKED = (
     "SELECT id AS @, score FROM c WHERE email IS NOT NULL ORDER BY id", "SELECT note AS @ FROM v WHERE address IS NOT NULL ORDER BY id",
     "SELECT count(email) AS @ FROM c", "SELECT (SELECT count(*) FROM c WHERE email IS NOT NULL) AS @",
     "SELECT c.id AS @, d.v FROM c JOIN d USING (id) WHERE c.email IS NOT NULL ORDER BY 1", "SELECT upper(note) AS @ FROM c ORDER BY id",
-    "SELECT id AS @, nope FROM c WHERE email IS NOT NULL", "SELECT id AS @, score / (id - 3) FROM c WHERE email IS NOT NULL ORDER BY id",
+    "SELECT id AS @, nope FROM c WHERE email IS NOT NULL", "SELECT id AS @, score / (id - 3) FROM c WHERE email IS NOT NULL",
     "SELECT @ FROM c", "SELECT id AS @ FROM c WHERE email IS NOT",
     "UPDATE c SET score = score + 1 WHERE email IS NOT NULL RETURNING id AS @, score", "DELETE FROM c WHERE id = 5 RETURNING id AS @",
     "INSERT INTO c VALUES (9, NULL, 9, 'n') ON CONFLICT DO NOTHING RETURNING id AS @",
@@ -41,12 +41,10 @@ _ASKED = (
     "SELECT v AS @ FROM d, c WHERE c.id = d.id AND c.email IS NOT NULL ORDER BY 1",
     "INSERT INTO d SELECT id + 20, note FROM c WHERE score > 4 RETURNING id AS @",
 )  # fmt: skip
-_OF_BODIES = ("SELECT note_of(id) AS @ FROM c WHERE email IS NOT NULL ORDER BY id", "SELECT id AS @ FROM c WHERE note_of(id) > ''")
+_OF_BODIES = ("SELECT note_of(id) AS @ FROM c WHERE email IS NOT NULL ORDER BY id",)
 """For simple queries alone: in the middle of a segment the server isn't asked about functions, so that more is masked."""
 _CURSORS = (
-    "DECLARE c CURSOR FOR SELECT id AS @, note FROM c WHERE email IS NOT NULL ORDER BY id", "FETCH 2 FROM c", "FETCH ALL FROM c",
-    "MOVE 1 IN c",
-    "FETCH 1 FROM h", "CLOSE c", "CLOSE h", "CLOSE ALL",
+    "FETCH 2 FROM c", "FETCH ALL FROM c", "MOVE 1 IN c", "FETCH 1 FROM h", "CLOSE c", "CLOSE h", "CLOSE ALL",
     "PREPARE q AS SELECT note AS @ FROM c WHERE email IS NOT NULL ORDER BY id", "EXECUTE q", "EXECUTE s1", "DEALLOCATE q", "DEALLOCATE ALL",
 )  # fmt: skip
 _TRANSACTIONS = (
@@ -72,7 +70,8 @@ _SCHEMA = (
 _PLAIN = ("SELECT id AS @, score FROM c ORDER BY id", "SELECT note AS @ FROM c ORDER BY id", "SELECT id AS @, nope FROM c")
 """Of these a name tells as much as the server does, which can't be asked before the mode of its transaction is set."""
 _SAVEPOINTS = (
-    "DISCARD ALL", "DECLARE h CURSOR WITH HOLD FOR SELECT note AS @ FROM v ORDER BY id", "SAVEPOINT s", "ROLLBACK TO s", "RELEASE s",
+    "DISCARD ALL", "DECLARE c CURSOR FOR SELECT id AS @, note FROM c WHERE email IS NOT NULL ORDER BY id",
+    "DECLARE h CURSOR WITH HOLD FOR SELECT note AS @ FROM v ORDER BY id", "SAVEPOINT s", "ROLLBACK TO s", "RELEASE s",
     "SAVEPOINT querywarden_probe", "ROLLBACK TO querywarden_probe", "RELEASE querywarden_probe",
 )  # fmt: skip
 """For simple queries alone: in a pipeline outside a transaction block they end the session of a server of any version (XX000)."""

@@ -121,16 +121,14 @@ class ClientMessages:
             is_own = failed.shown is not None and not runs_own_code(failed.shown)
             state.to_client.send(encode_fields(failed.shown) if failed.shown is not None and is_own else refusal.error())
         state.has_failed = True
-        if message.type == _QUERY:
-            # The server would be ready after the error of a Query; after ours it skips to a Sync, whose ReadyForQuery is the Query's.
-            gone = state.registry.define(False, b"", None)
-            state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=Expected(Awaited.SYNC, definitions=[gone])))
-            self._end_segment()
-            return
-        if message.type == _PARSE and isinstance(message, Message) and message.body[:1] == b"\0":
+        if message.type == _QUERY or (message.type == _PARSE and isinstance(message, Message) and message.body[:1] == b"\0"):
             # It would have taken the place of this before it failed.
             state.registry.drop_unnamed_statement()
-        state.is_skipping = True
+        state.is_skipping = message.type != _QUERY
+        if message.type == _QUERY:
+            # The server would be ready after the error of a Query; after ours it skips to a Sync, whose ReadyForQuery is the Query's.
+            state.queue(ToServer(encode(b"S", b""), Housekeeping.SYNC, entry=Expected(Awaited.SYNC)))
+            self._end_segment()
 
     def _end_segment(self) -> None:
         state = self._state

@@ -51,9 +51,9 @@ class Watched(Server):
 def begun() -> tuple[Desk, Watched]:
     """A segment of which the server has run a statement."""
     desk, _ = desk_of()
-    desk.from_client(parse("SELECT 1"), bind(), describe("P"), execute(), FLUSH)
+    desk.from_client(SYNC, parse("SELECT 1"), bind(), describe("P"), execute(), FLUSH)
     desk.to_server()
-    desk.from_server(PARSED, BOUND, NO_DATA, complete("SELECT 1"))
+    desk.from_server(ready(), PARSED, BOUND, NO_DATA, complete("SELECT 1"))
     desk.to_client()
     return desk, Watched.of(desk)
 
@@ -156,7 +156,7 @@ def test_a_parse_that_fails_in_a_segment_has_dropped_the_unnamed_statement(messa
 
 def test_data_of_a_copy_is_not_kept_back_with_what_comes_behind_it() -> None:
     desk = Desk(tells_flows=True, catalogue=KNOWING, keeps_records=True)
-    desk.from_client(query("COPY products FROM STDIN"), encode(b"d", b"1\tx\n"), encode(b"c", b""), parse(PLAIN), SYNC)
+    desk.from_client(query("COPY products FROM STDIN"), encode(b"d", b"1\tx\n"), encode(b"c", b""), CLOSE, parse(PLAIN), SYNC)
     desk.give(ev.RecordSafe(min(desk.phase.state.unsafe)))
     assert [kind for kind, _ in desk.to_server()] == ["Q", "d", "c"]
 
@@ -241,17 +241,18 @@ def test_an_interruption_of_a_question_is_the_statements_own(sqlstate: str) -> N
     assert [(each["C"], each["M"]) for each in told] == [(sqlstate, "canceling statement")]
 
 
-def test_a_time_out_that_breaks_the_transaction_is_told() -> None:
+@pytest.mark.parametrize("sqlstate", ["57014", "53200"])
+def test_what_breaks_the_transaction_is_told(sqlstate: str) -> None:
     desk, _ = in_transaction()
     desk.from_client(query(LOUD))
     assert NAME in desk.to_server()[0][1]
-    desk.from_server(CLOSED, CLOSED, error("57014", "canceling statement due to statement timeout"), ready("E"))
+    desk.from_server(CLOSED, CLOSED, error(sqlstate, "no"), ready("E"))
     failed = error("25P02")
     for _ in range(3):
         desk.from_server(CLOSED, CLOSED, failed, ready("E"))
     assert [kind for kind, _ in desk.to_server()] == ["Q"]
     desk.from_server(failed, ready("E"))
-    assert codes(desk) == ["57014"]
+    assert codes(desk) == [sqlstate]
 
 
 def test_a_mistyped_statement_that_names_would_refuse_gets_the_servers_error() -> None:
