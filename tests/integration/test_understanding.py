@@ -361,6 +361,7 @@ def test_without_the_right_names_decide(make_site, server18) -> None:
         assert "rewritten parse tree" not in server18.log_file.read_bytes()[before:].decode(errors="replace")
     finally:
         server18.sql("GRANT SET ON PARAMETER log_min_messages TO app")
+        server18.sql("SET client_min_messages = warning; DROP SCHEMA IF EXISTS other CASCADE", "people")
 
 
 def test_identifiers_are_the_clients_own(client) -> None:

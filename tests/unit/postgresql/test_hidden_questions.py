@@ -74,12 +74,12 @@ def codes(desk: Desk) -> list[str]:
 
 def test_every_question_in_a_segment_that_is_begun_leaves_its_sync_to_the_client() -> None:
     desk, server = begun()
-    desk.from_client(parse(PLAIN), bind(), describe("P"), execute(), FLUSH)
+    # The second comes in the same bytes, when nothing of the client's has gone out since the question about the first.
+    desk.from_client(parse(PLAIN), parse(LOUD), SYNC)
+    assert [kind for kind, _ in server.work()] == ["P", "H"]
+    desk.from_server(PARSED)
     server.work()
-    desk.from_server(PARSED, BOUND, NO_DATA, complete("SELECT 1"))
-    desk.from_client(parse(LOUD), SYNC)
-    server.work()
-    assert len(server.ends) >= 3
+    assert LOUD in server.asked
     assert set(server.ends) == {"H"}
 
 
