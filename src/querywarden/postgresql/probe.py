@@ -63,15 +63,11 @@ Group = Sequence[Step]
 
 @dataclass(slots=True)
 class Answer:
-    """What the server said to a step: its rows' first column, the notices of one that is parsed only, or the error that it ended with.
-
-    `is_skipped`: a step before it in its group has failed.
-    """
+    """What the server said to a step: its rows' first column, the notices of one that is parsed only, or the error that it ended with."""
 
     cells: list[bytes | None] = field(default_factory=list)
     error: ErrorFields | None = None
     notices: list[bytes] = field(default_factory=list)
-    is_skipped: bool = False
 
     def text(self) -> str | None:
         """The first cell as text, if there is one."""
@@ -128,7 +124,7 @@ class Probe:
             answer.notices.append(body)
         elif kind == _ERROR:
             answer.error = ErrorFields(decode_fields(body))
-            self._skip()
+            self.is_over = self.is_in_segment
         elif kind == _READY:
             self.status = body
             self._current = self._ends.pop(0) + 1
@@ -147,12 +143,6 @@ class Probe:
             self._current += 1
         elif self.is_in_segment:
             self.is_over = True
-
-    def _skip(self) -> None:
-        """The server skips the rest of the group."""
-        for answer in self.answers[self._current + 1 : self._ends[0] + 1]:
-            answer.is_skipped = True
-        self.is_over = self.is_in_segment
 
 
 def _messages(step: Step) -> bytes:
